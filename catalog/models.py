@@ -1,0 +1,127 @@
+"""What could be installed, and where abm learned of it."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class EngineType(models.TextChoices):
+    """What an engine does."""
+
+    TTS = "tts", "Text to speech"
+    STT = "stt", "Speech to text"
+    TEXT = "text", "Text"
+    AUDIO = "audio", "Audio analysis"
+
+
+class CatalogSource(models.Model):
+    """A place that lists engines: a file shipped with abm, a URL, a folder, or the admin."""
+
+    class Kind(models.TextChoices):
+        BUNDLED = "bundled", "Comes with abm"
+        ONLINE = "online", "Online catalog"
+        FOLDER = "folder", "Engines under development"
+        CUSTOM = "custom", "Made by an admin"
+
+    name = models.CharField(max_length=100, unique=True)
+    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.ONLINE)
+    url = models.CharField(max_length=500, blank=True, help_text="http(s) address of a catalog.")
+    is_enabled = models.BooleanField(default=True)
+    allows_private_addresses = models.BooleanField(
+        default=False, help_text="Let this source be fetched from loopback or a private network."
+    )
+    etag = models.CharField(max_length=300, blank=True, editable=False)
+    last_modified = models.CharField(max_length=100, blank=True, editable=False)
+    content_sha256 = models.CharField(max_length=64, blank=True, editable=False)
+    registry = models.CharField(max_length=300, blank=True)
+    synced_at = models.DateTimeField(null=True, blank=True, help_text="Last good sync.")
+    checked_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True, help_text="Why the last sync failed, in words.")
+    problems = models.JSONField(default=list, blank=True, help_text="Entries left out, and why.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CatalogEntry(models.Model):
+    """One engine as a source describes it. Vanished upstream = withdrawn, never deleted.
+
+    `overrides` holds the fields that an admin changed; they survive every sync.
+    """
+
+    OVERRIDABLE = (
+        "display_name",
+        "description",
+        "supported_languages",
+        "license",
+        "default_model",
+        "constraints",
+        "capabilities",
+        "parameters",
+        "model_rows",
+    )
+
+    source = models.ForeignKey(CatalogSource, on_delete=models.CASCADE, related_name="entries")
+    name = models.CharField(max_length=64)
+    engine_type = models.CharField(max_length=8, choices=EngineType.choices)
+    display_name = models.CharField(max_length=100)
+    description = models.TextField(blank=True)
+    version = models.CharField(max_length=50, blank=True)
+    upstream_name = models.CharField(max_length=200, blank=True)
+    upstream_url = models.CharField(max_length=500, blank=True)
+    license = models.CharField(max_length=100, blank=True)
+    supported_languages = models.JSONField(default=list, blank=True)
+    constraints = models.JSONField(default=dict, blank=True)
+    capabilities = models.JSONField(default=dict, blank=True)
+    parameters = models.JSONField(default=dict, blank=True)
+    model_rows = models.JSONField(default=list, blank=True, help_text="The definition's `models`.")
+    default_model = models.CharField(max_length=200, blank=True)
+    extra = models.JSONField(default=dict, blank=True, help_text="What engine.yaml's `abm` says.")
+    folder = models.CharField(max_length=500, blank=True, help_text="Where its source lies here.")
+    content_hash = models.CharField(max_length=64, blank=True)
+    is_withdrawn = models.BooleanField(default=False)
+    overrides = models.JSONField(default=dict, blank=True)
+    upstream_values = models.JSONField(
+        default=dict, blank=True, help_text="What the source says of each overridden field."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["engine_type", "name"]
+        verbose_name_plural = "catalog entries"
+        constraints = [
+            models.UniqueConstraint(fields=["source", "name"], name="entry_name_per_source")
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name
+
+
+class Variant(models.Model):
+    """One installable form of an entry: an image tag, or the source folder for local processes."""
+
+    entry = models.ForeignKey(CatalogEntry, on_delete=models.CASCADE, related_name="variants")
+    tag = models.CharField(max_length=128, default="latest")
+    image = models.CharField(max_length=300, blank=True, help_text="Without the tag.")
+    platforms = models.JSONField(default=list, blank=True)
+    needs_gpu = models.BooleanField(default=False)
+    position = models.PositiveSmallIntegerField(default=0, help_text="0 is the default variant.")
+    digest = models.CharField(max_length=80, blank=True)
+    download_bytes = models.BigIntegerField(null=True, blank=True)
+    disk_bytes = models.BigIntegerField(null=True, blank=True)
+    is_withdrawn = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["position", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["entry", "tag"], name="variant_tag_per_entry")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entry.name}:{self.tag}"

@@ -1,0 +1,168 @@
+"""What is installed where, and how it is."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from catalog.models import EngineType, Variant
+from hosts.models import Host
+
+
+class Engine(models.Model):
+    """One engine on one host.
+
+    absent -> installing -> stopped | absent
+    stopped | failed -> starting -> loading -> running -> stopping -> stopped
+    starting | loading | running -> failed; any -> missing (removed behind abm's back)
+    """
+
+    class State(models.TextChoices):
+        ABSENT = "absent", "Not installed"
+        """Asked for; its install has not succeeded yet."""
+        INSTALLING = "installing", "Installing"
+        STOPPED = "stopped", "Stopped"
+        STARTING = "starting", "Starting"
+        """Its process or container was asked for and does not answer yet."""
+        LOADING = "loading", "Loading"
+        """It answers and loads its model."""
+        RUNNING = "running", "Running"
+        STOPPING = "stopping", "Stopping"
+        FAILED = "failed", "Failed"
+        """It ended by itself or could not be started; `error` says why."""
+        MISSING = "missing", "Missing"
+        """Its files or container are gone."""
+        UNINSTALLING = "uninstalling", "Uninstalling"
+
+    ALIVE = (State.STARTING, State.LOADING, State.RUNNING)
+    INSTALLED = (*ALIVE, State.STOPPED, State.STOPPING, State.FAILED)
+
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="engines")
+    variant = models.ForeignKey(
+        Variant, null=True, blank=True, on_delete=models.SET_NULL, related_name="engines"
+    )
+    name = models.CharField(max_length=64)
+    display_name = models.CharField(max_length=100)
+    engine_type = models.CharField(max_length=8, choices=EngineType.choices)
+    tag = models.CharField(max_length=128, blank=True)
+    version = models.CharField(max_length=100, blank=True)
+    definition = models.JSONField(
+        default=dict, blank=True, help_text="The entry as it was installed (engine.yaml's keys)."
+    )
+    content_hash = models.CharField(max_length=64, blank=True)
+    attached_url = models.CharField(
+        max_length=300, blank=True, help_text="Runs elsewhere, under a debugger; abm only asks it."
+    )
+
+    state = models.CharField(max_length=16, choices=State.choices, default=State.ABSENT)
+    state_at = models.DateTimeField(default=timezone.now)
+    state_text = models.TextField(blank=True, help_text="More about the state, in words.")
+    seen_at = models.DateTimeField(null=True, blank=True, help_text="When the host last told.")
+    error_code = models.CharField(max_length=64, blank=True)
+    error = models.TextField(blank=True)
+    error_detail = models.TextField(blank=True, help_text="The last log lines, or the raw text.")
+    port = models.PositiveIntegerField(null=True, blank=True)
+    url = models.CharField(max_length=300, blank=True)
+    device = models.CharField(max_length=16, blank=True)
+    loaded_model = models.CharField(max_length=200, blank=True)
+    package_version = models.CharField(max_length=100, blank=True)
+    memory_bytes = models.BigIntegerField(null=True, blank=True)
+    disk_bytes = models.BigIntegerField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    installed_at = models.DateTimeField(null=True, blank=True)
+    busy_until = models.DateTimeField(null=True, blank=True)
+
+    parameters = models.JSONField(default=dict, blank=True, help_text="Set by users.")
+    environment = models.JSONField(default=dict, blank=True)
+    default_language = models.CharField(max_length=16, blank=True)
+    is_default = models.BooleanField(default=False)
+    keep_running = models.BooleanField(default=False)
+    restarts_on_change = models.BooleanField(default=False)
+    crash_count = models.PositiveIntegerField(default=0, help_text="In a row.")
+    restart_at = models.DateTimeField(null=True, blank=True, help_text="After a crash.")
+    tested_at = models.DateTimeField(null=True, blank=True)
+    test_passed = models.BooleanField(null=True, blank=True)
+    test_text = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["engine_type", "name", "host_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["host", "name"], name="engine_name_per_host"),
+            models.UniqueConstraint(
+                fields=["engine_type"], condition=Q(is_default=True), name="one_default_per_type"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name
+
+    @property
+    def variant_id(self) -> str:
+        return f"{self.name}:{self.host.host_id}"
+
+    @property
+    def is_installed(self) -> bool:
+        return self.state in self.INSTALLED
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state in self.ALIVE
+
+    @property
+    def is_running(self) -> bool:
+        return self.state == self.State.RUNNING
+
+
+class EngineModel(models.Model):
+    """A model that an engine says it has (a row of its `/models`)."""
+
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="engine_models")
+    name = models.CharField(max_length=200)
+    display_name = models.CharField(max_length=200, blank=True)
+    languages = models.JSONField(default=list, blank=True)
+    fields = models.JSONField(default=list, blank=True, help_text="[{key, value, fieldType}]")
+    size_bytes = models.BigIntegerField(null=True, blank=True)
+    is_default = models.BooleanField(default=False)
+    discovered_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["engine", "name"], name="model_name_per_engine"),
+            models.UniqueConstraint(
+                fields=["engine"], condition=Q(is_default=True), name="one_default_model"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name or self.name
+
+
+class Trial(models.Model):
+    """One use of "Try it": what was asked, what came back, how long it took."""
+
+    engine = models.ForeignKey(Engine, on_delete=models.CASCADE, related_name="trials")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    request = models.JSONField(default=dict)
+    result = models.JSONField(default=dict, blank=True)
+    audio = models.CharField(max_length=200, blank=True, help_text="File below DATA_DIR/trials.")
+    audio_seconds = models.FloatField(null=True, blank=True)
+    took_seconds = models.FloatField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.engine_id} {self.created_at:%H:%M:%S}"
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Seconds of work for a second of sound; below 1 is faster than speech."""
+        if not self.audio_seconds:
+            return None
+        return self.took_seconds / self.audio_seconds

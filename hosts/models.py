@@ -1,0 +1,64 @@
+"""Machines that can run engines."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import models
+from django.utils import timezone
+
+
+class Host(models.Model):
+    """One place where engines run: this machine's processes, its Docker, or a Docker over SSH."""
+
+    class Type(models.TextChoices):
+        SUBPROCESS = "subprocess", "Local processes"
+        DOCKER_LOCAL = "docker:local", "Local Docker"
+        DOCKER_REMOTE = "docker:remote", "Docker over SSH"
+
+    class State(models.TextChoices):
+        DISABLED = "disabled", "Disabled"
+        CLIENT_MISSING = "client_missing", "Not installed"
+        UNREACHABLE = "unreachable", "Unreachable"
+        PERMISSION_DENIED = "permission_denied", "Permission denied"
+        TOO_OLD = "too_old", "Version too old"
+        STARTING = "starting", "Connecting"
+        AVAILABLE = "available", "Available"
+        AVAILABLE_NO_GPU = "available_no_gpu", "Available, no GPU runtime"
+        DEGRADED = "degraded", "Degraded"
+        ERROR = "error", "Error"
+
+    USABLE = (State.AVAILABLE, State.AVAILABLE_NO_GPU, State.DEGRADED)
+
+    host_id = models.CharField(max_length=64, unique=True)
+    display_name = models.CharField(max_length=100)
+    host_type = models.CharField(max_length=16, choices=Type.choices)
+    ssh_url = models.CharField(max_length=300, blank=True)
+    is_enabled = models.BooleanField(default=True)
+    is_available = models.BooleanField(default=False)
+    has_gpu = models.BooleanField(null=True, blank=True, help_text="Unknown until it was read.")
+    samples_path = models.CharField(max_length=500, blank=True)
+    models_path = models.CharField(max_length=500, blank=True)
+    state = models.CharField(max_length=20, choices=State.choices, default=State.STARTING)
+    state_text = models.TextField(blank=True, help_text="Why, in one sentence with the way out.")
+    facts = models.JSONField(default=dict, blank=True, help_text="HostFacts as read last.")
+    seen_at = models.DateTimeField(null=True, blank=True)
+    last_checked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    STALE_AFTER = timedelta(seconds=30)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.display_name
+
+    @property
+    def is_usable(self) -> bool:
+        return self.is_enabled and self.state in self.USABLE
+
+    @property
+    def is_stale(self) -> bool:
+        return self.seen_at is None or timezone.now() - self.seen_at > self.STALE_AFTER

@@ -1,0 +1,301 @@
+"""What every runner promises: the verbs, the values they take and give, and how they fail.
+
+RunnerError
+ +- HostUnreachable      the host does not answer
+ +- HostNotReady         it answers but cannot do this (no interpreter, no permission)
+ +- InstallFailed        the engine's parts could not be fetched or put in place
+ |   +- DiskFull
+ |   +- ImageNotFound
+ +- StartFailed          the engine could not be started
+ |   +- PortTaken
+ |   +- NoGpu
+ +- EngineFailed         it started and then ended, or answered wrongly
+ +- Cancelled            somebody asked to stop; not a failure
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+
+class RunnerError(Exception):
+    """The world failed. `message` is a sentence for the user, `detail` the raw text below it."""
+
+    code = "RUNNER_FAILED"
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+
+
+class HostUnreachable(RunnerError):
+    """The host does not answer."""
+
+    code = "HOST_UNREACHABLE"
+
+
+class HostNotReady(RunnerError):
+    """The host answers but lacks something this needs."""
+
+    code = "HOST_NOT_READY"
+
+
+class InstallFailed(RunnerError):
+    """The engine's parts could not be fetched or put in place."""
+
+    code = "INSTALL_FAILED"
+
+
+class DiskFull(InstallFailed):
+    """There is no room left where the engine is being installed."""
+
+    code = "DISK_FULL"
+
+
+class ImageNotFound(InstallFailed):
+    """The registry does not have this image or tag."""
+
+    code = "IMAGE_NOT_FOUND"
+
+
+class StartFailed(RunnerError):
+    """The engine could not be started."""
+
+    code = "START_FAILED"
+
+
+class PortTaken(StartFailed):
+    """Another program listens on the wanted port, or no port of the range is free."""
+
+    code = "PORT_TAKEN"
+
+
+class NoGpu(StartFailed):
+    """The engine asked for a GPU that is not there."""
+
+    code = "NO_GPU"
+
+
+class EngineFailed(RunnerError):
+    """The engine ended by itself or answered wrongly."""
+
+    code = "ENGINE_FAILED"
+
+
+class Cancelled(RunnerError):
+    """Somebody asked to stop."""
+
+    code = "CANCELLED"
+
+
+class CancelToken:
+    """Lets another thread stop a long call, also while the call's stream is silent.
+
+    A runner registers what ends its wait (`on_cancel(process.kill)`) and calls `check()` between
+    lines. Callbacks run once, in the cancelling thread; one registered late runs at once.
+    """
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], object]] = []
+        self.reason = ""
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._event.is_set()
+
+    def cancel(self, reason: str = "Cancelled.") -> None:
+        with self._lock:
+            if self._event.is_set():
+                return
+            self.reason = reason
+            self._event.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def on_cancel(self, callback: Callable[[], object]) -> None:
+        with self._lock:
+            if not self._event.is_set():
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def check(self) -> None:
+        """Raise Cancelled if somebody asked to stop."""
+        if self._event.is_set():
+            raise Cancelled(self.reason)
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep up to `seconds`; True as soon as it is cancelled."""
+        return self._event.wait(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """All that a runner may know of an engine. Paths are the host's; sizes are bytes."""
+
+    name: str
+    """Unique on its host, `^[a-z][a-z0-9-]*$`: the folder or container is named after it."""
+    source_dir: Path | None = None
+    """The folder with engine.yaml, server.py and requirements.txt (subprocess engines)."""
+    is_in_place: bool = False
+    """Run in `source_dir` itself instead of a copy below the data directory."""
+    venv_path: Path | None = None
+    """An existing environment to use untouched."""
+    python_version: str = ""
+    """Wanted interpreter, such as `3.11` or `^3.10`; empty takes abm's own."""
+    ports: range = range(0)
+    """Where the engine may listen."""
+    preferred_port: int | None = None
+    taken_ports: frozenset[int] = frozenset()
+    """Ports that other engines on this host hold in the database."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    samples_dir: Path | None = None
+    models_dir: Path | None = None
+    restarts_on_change: bool = False
+    """Developer's comfort: end and start again when a file in `source_dir` is saved."""
+    uninstall_keeps_files: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEndpoint:
+    """Where an engine answers: a base URL such as `http://127.0.0.1:8766`."""
+
+    url: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineExit:
+    """How an engine ended: `code`, or `signal` when it was ended from outside; UTC."""
+
+    at: datetime | None
+    code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    """A sentence: what it means, as far as can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What the host says of an engine right now."""
+
+    is_installed: bool
+    is_running: bool
+    endpoint: EngineEndpoint | None = None
+    pid: int | None = None
+    started_at: datetime | None = None
+    memory_bytes: int | None = None
+    cpu_percent: float | None = None
+    exit: EngineExit | None = None
+    """Set when it ran and is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What a host says of itself; None is unknown, never zero. Sizes are bytes."""
+
+    system: str = ""
+    release: str = ""
+    machine: str = ""
+    """Architecture as the platform names it: amd64, arm64."""
+    hostname: str = ""
+    cpu_name: str = ""
+    cpu_count: int | None = None
+    load: float | None = None
+    memory_total: int | None = None
+    memory_used: int | None = None
+    disk_total: int | None = None
+    disk_free: int | None = None
+    python_versions: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Other software by name, such as `uv` or `docker`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One thing that an install has to tell; every field but `step` may be empty."""
+
+    step: str
+    """Key of the step under way: one of the runner's INSTALL_STEPS."""
+    line: str = ""
+    """One line for the log."""
+    fraction: float | None = None
+    """How much of this step is done, 0 to 1, where that is known."""
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    child_pid: int | None = None
+    """A process that must be ended if abm dies now."""
+    child_created: float | None = None
+
+
+class EngineRunner(ABC):
+    """Runs engines on one host. A context manager; sync; keeps no state between calls.
+
+    Every method may raise RunnerError. `install`, `start`, `stop` and `remove` can run twice
+    without harm.
+    """
+
+    INSTALL_STEPS: ClassVar[Mapping[str, tuple[str, float]]]
+    """Step key -> (title, share of the whole, all shares adding up to 1), in order."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what `__enter__` took; safe to call twice."""
+        return None
+
+    @abstractmethod
+    def probe(self) -> HostFacts:
+        """Read the host's facts; raise HostUnreachable or HostNotReady with the way out."""
+
+    @abstractmethod
+    def install(self, spec: EngineSpec, cancel: CancelToken) -> Iterator[Progress]:
+        """Put the engine's parts in place; done when the iterator ends."""
+
+    @abstractmethod
+    def start(self, spec: EngineSpec) -> EngineEndpoint:
+        """Start the engine and return at once; it may not answer yet."""
+
+    @abstractmethod
+    def stop(self, spec: EngineSpec, *, grace: float) -> None:
+        """End the engine: ask, wait `grace` seconds, then force. Quiet if it is not running."""
+
+    @abstractmethod
+    def remove(self, spec: EngineSpec) -> int:
+        """Stop and delete everything that install made; return the bytes freed."""
+
+    @abstractmethod
+    def status(self, spec: EngineSpec) -> EngineStatus:
+        """What is true now; never raises for an engine that is merely absent."""
+
+    @abstractmethod
+    def logs(self, spec: EngineSpec, *, tail: int) -> list[str]:
+        """The last `tail` lines that the engine wrote, oldest first, also after it ended."""
+
+    @abstractmethod
+    def follow(self, spec: EngineSpec, *, tail: int, cancel: CancelToken) -> Iterator[str]:
+        """The last `tail` lines and then each new one, until cancelled."""
+
+    @abstractmethod
+    def size(self, spec: EngineSpec) -> int | None:
+        """Bytes that the installed engine takes on disk."""
