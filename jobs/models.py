@@ -68,6 +68,7 @@ class Job(models.Model):
     error = models.TextField(blank=True, help_text="One sentence with the way out.")
     error_detail = models.TextField(blank=True, help_text="The raw text, folded out on demand.")
 
+    rung_at = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=64, blank=True)
     child_pid = models.IntegerField(null=True, blank=True)
     child_created = models.FloatField(null=True, blank=True, help_text="Epoch seconds (psutil).")

@@ -15,25 +15,21 @@ RunnerError
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+from jobs.outcome import CancelToken, WorkFailed
 
-class RunnerError(Exception):
-    """The world failed. `message` is a sentence for the user, `detail` the raw text below it."""
+
+class RunnerError(WorkFailed):
+    """A host could not do what it was asked; see the tree above for what went wrong."""
 
     code = "RUNNER_FAILED"
-
-    def __init__(self, message: str, *, detail: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.detail = detail
 
 
 class HostUnreachable(RunnerError):
@@ -88,56 +84,6 @@ class EngineFailed(RunnerError):
     """The engine ended by itself or answered wrongly."""
 
     code = "ENGINE_FAILED"
-
-
-class Cancelled(RunnerError):
-    """Somebody asked to stop."""
-
-    code = "CANCELLED"
-
-
-class CancelToken:
-    """Lets another thread stop a long call, also while the call's stream is silent.
-
-    A runner registers what ends its wait (`on_cancel(process.kill)`) and calls `check()` between
-    lines. Callbacks run once, in the cancelling thread; one registered late runs at once.
-    """
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self._lock = threading.Lock()
-        self._callbacks: list[Callable[[], object]] = []
-        self.reason = ""
-
-    @property
-    def is_cancelled(self) -> bool:
-        return self._event.is_set()
-
-    def cancel(self, reason: str = "Cancelled.") -> None:
-        with self._lock:
-            if self._event.is_set():
-                return
-            self.reason = reason
-            self._event.set()
-            callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
-
-    def on_cancel(self, callback: Callable[[], object]) -> None:
-        with self._lock:
-            if not self._event.is_set():
-                self._callbacks.append(callback)
-                return
-        callback()
-
-    def check(self) -> None:
-        """Raise Cancelled if somebody asked to stop."""
-        if self._event.is_set():
-            raise Cancelled(self.reason)
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep up to `seconds`; True as soon as it is cancelled."""
-        return self._event.wait(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +143,8 @@ class EngineStatus:
     started_at: datetime | None = None
     memory_bytes: int | None = None
     cpu_percent: float | None = None
+    listening_ports: tuple[int, ...] = ()
+    """Where its processes really listen: tells a wrong port apart from a slow start."""
     exit: EngineExit | None = None
     """Set when it ran and is gone."""
 

@@ -1,0 +1,150 @@
+"""Live pages: a socket that answers each event with the partial that the page already shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import close_old_connections
+from django.template.loader import render_to_string
+
+from accounts.models import User
+from jobs.models import Job, JobLine
+from jobs.queries import running_count
+
+Render = Callable[[User], str]
+
+POOL = ThreadPoolExecutor(max_workers=4, thread_name_prefix="abm-live")
+NOT_SIGNED_IN = 4401
+
+
+class LiveConsumer(AsyncWebsocketConsumer):
+    """Joins its topics and sends parts, each rendered anew with its user's rights.
+
+    Events that come while a part is being drawn are gathered by key, so a burst costs one
+    drawing. Every page shows the ring of running jobs, so every page hears `jobs`.
+    """
+
+    topics: ClassVar[tuple[str, ...]] = ()
+
+    async def connect(self) -> None:
+        user = self.scope.get("user")
+        if user is None or not user.is_authenticated:
+            await self.accept()
+            await self.close(code=NOT_SIGNED_IN)
+            return
+        self.user_pk = user.pk
+        self.wanted: dict[Hashable, Render] = {}
+        self.drawing: asyncio.Task[None] | None = None
+        for topic in await self.heard_topics():
+            await self.channel_layer.group_add(topic, self.channel_name)
+            self.groups.append(topic)
+        await self.accept()
+
+    async def heard_topics(self) -> set[str]:
+        return {"jobs", *self.topics}
+
+    async def disconnect(self, code: int) -> None:
+        drawing = getattr(self, "drawing", None)
+        if drawing is not None:
+            drawing.cancel()
+
+    def want(self, key: Hashable, render: Render) -> None:
+        """Draw a part soon and send it; a later wish with the same key replaces this one."""
+        self.wanted[key] = render
+        if self.drawing is None or self.drawing.done():
+            self.drawing = asyncio.create_task(self._draw())
+
+    async def _draw(self) -> None:
+        while self.wanted:
+            renders = list(self.wanted.values())
+            self.wanted.clear()
+            html = await asyncio.get_running_loop().run_in_executor(POOL, self._render, renders)
+            if html is None:
+                await self.close(code=NOT_SIGNED_IN)
+                return
+            if html:
+                await self.send(text_data=html)
+
+    def _render(self, renders: list[Render]) -> str | None:
+        close_old_connections()
+        user = User.objects.filter(pk=self.user_pk, is_active=True).first()
+        if user is None:
+            return None
+        return "".join(render(user) for render in renders)
+
+    async def job_changed(self, message: dict[str, Any]) -> None:
+        self.want("ring", render_ring)
+
+    async def job_progressed(self, message: dict[str, Any]) -> None:
+        """Most pages show no bar."""
+
+
+class JobsConsumer(LiveConsumer):
+    """The list of jobs: rows change in place."""
+
+    async def job_changed(self, message: dict[str, Any]) -> None:
+        await super().job_changed(message)
+        self.want(("job", message["pk"]), lambda user: render_job_row(message["pk"], user))
+
+    async def job_progressed(self, message: dict[str, Any]) -> None:
+        self.want(("job", message["pk"]), lambda user: render_job_row(message["pk"], user))
+
+
+class JobConsumer(LiveConsumer):
+    """One job: its head and bar, and each new line of its log once."""
+
+    async def heard_topics(self) -> set[str]:
+        self.job_pk = int(self.scope["url_route"]["kwargs"]["pk"])
+        self.last_line = self._asked_from()
+        return {"jobs", f"job-{self.job_pk}"}
+
+    def _asked_from(self) -> int:
+        """The number of the last line that the page already shows (`?after=`)."""
+        query = self.scope.get("query_string", b"").decode("ascii", "replace")
+        value = query.rpartition("after=")[2]
+        return int(value) if value.isdigit() and len(value) < 10 else 0
+
+    async def connect(self) -> None:
+        await super().connect()
+        if hasattr(self, "wanted"):
+            # What happened between the page's answer and this socket.
+            self.want("head", lambda user: render_job(self.job_pk, user))
+            self.want("lines", self.render_lines)
+
+    async def job_changed(self, message: dict[str, Any]) -> None:
+        await super().job_changed(message)
+        if message["pk"] == self.job_pk:
+            self.want("head", lambda user: render_job(self.job_pk, user))
+            self.want("lines", self.render_lines)
+
+    async def job_progressed(self, message: dict[str, Any]) -> None:
+        if message["pk"] == self.job_pk:
+            self.want("head", lambda user: render_job(self.job_pk, user))
+
+    async def job_logged(self, message: dict[str, Any]) -> None:
+        self.want("lines", self.render_lines)
+
+    def render_lines(self, user: User) -> str:
+        lines = list(JobLine.objects.filter(job_id=self.job_pk, number__gt=self.last_line)[:2_000])
+        if not lines:
+            return ""
+        self.last_line = lines[-1].number
+        return render_to_string("jobs/_lines_added.html", {"job_pk": self.job_pk, "lines": lines})
+
+
+def render_ring(user: User) -> str:
+    return render_to_string("jobs/_ring.html", {"running_jobs": running_count()})
+
+
+def render_job_row(pk: int, user: User) -> str:
+    job = Job.objects.select_related("host", "engine", "user").filter(pk=pk).first()
+    return render_to_string("jobs/_job.html", {"job": job, "viewer": user}) if job else ""
+
+
+def render_job(pk: int, user: User) -> str:
+    job = Job.objects.select_related("host", "engine", "user").filter(pk=pk).first()
+    return render_to_string("jobs/_head.html", {"job": job, "viewer": user}) if job else ""

@@ -1,0 +1,157 @@
+"""What a person may ask of jobs, and what keeps the table honest."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from celery import current_app
+from django.conf import settings
+from django.db import IntegrityError, models, transaction
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from accounts.models import User
+from accounts.refused import Refused
+from accounts.roles import require_role
+from jobs.events import announce
+from jobs.models import Event, Job
+
+log = logging.getLogger(__name__)
+
+
+def ring(job: Job) -> None:
+    """Wake a worker for `job` once the transaction commits; a dead broker is only logged.
+
+    The sweep rings again, so a lost ring costs seconds and never the job.
+    """
+    transaction.on_commit(partial(_send, job.pk, job.task))
+
+
+def _send(job_id: int, task: str) -> None:
+    Job.objects.filter(pk=job_id).update(rung_at=timezone.now())
+    try:
+        current_app.send_task(task, args=[job_id], retry=False)
+    except (OperationalError, OSError) as error:
+        log.warning("the broker did not take job %s: %s", job_id, error)
+
+
+@transaction.atomic
+def submit_job(
+    *,
+    action: str,
+    task: str,
+    subject: str,
+    user: User | None,
+    host: models.Model | None = None,
+    engine: models.Model | None = None,
+    params: dict[str, Any] | None = None,
+    retry_of: Job | None = None,
+) -> Job:
+    """Make a job and ring for it. Raises Refused JOB_RUNNING if the engine already has one."""
+    try:
+        with transaction.atomic():
+            job = Job.objects.create(
+                action=action,
+                task=task,
+                subject=subject,
+                user=user,
+                host=host,
+                engine=engine,
+                params=params or {},
+                retry_of=retry_of,
+            )
+    except IntegrityError as error:
+        other = Job.objects.filter(engine=engine, status__in=Job.OPEN).first()
+        if other is None:
+            raise
+        raise Refused(
+            "JOB_RUNNING",
+            f"{other} is still under way. Wait for it, or cancel it first.",
+            job=other.pk,
+        ) from error
+    announce("jobs", "job.changed", text=f"{job} was asked for", pk=job.pk)
+    ring(job)
+    return job
+
+
+@transaction.atomic
+def cancel_job(job: Job, *, user: User | None) -> Job:
+    """End `job` now if it waits, or as soon as its work notices (within a second)."""
+    require_role(user, User.Role.OPERATOR)
+    now = timezone.now()
+    waiting = Job.objects.filter(pk=job.pk, status=Job.Status.QUEUED)
+    if waiting.update(
+        status=Job.Status.CANCELLED, cancel_requested_at=now, finished_at=now, error="Cancelled."
+    ):
+        announce("jobs", "job.changed", text=f"{job} was cancelled", pk=job.pk)
+    elif not Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING).update(
+        cancel_requested_at=now
+    ):
+        raise Refused("JOB_ENDED", f"{job} has already ended.", job=job.pk)
+    else:
+        announce("jobs", "job.changed", pk=job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def retry_job(job: Job, *, user: User | None) -> Job:
+    """Do the same again as a new job that remembers the old one."""
+    require_role(user, User.Role.OPERATOR)
+    if job.is_open:
+        raise Refused("JOB_RUNNING", f"{job} is still under way.", job=job.pk)
+    if job.action != Job.Action.SYNC and job.engine_id is None:
+        raise Refused("JOB_OBSOLETE", f"{job.subject} is gone; install it from the catalog.")
+    return submit_job(
+        action=job.action,
+        task=job.task,
+        subject=job.subject,
+        user=user,
+        host=job.host,
+        engine=job.engine,
+        params=job.params,
+        retry_of=job,
+    )
+
+
+def sweep() -> list[Job]:
+    """Ring for jobs that nobody took and end those whose worker died; return the dead ones."""
+    now = timezone.now()
+    lost_before = now - timedelta(seconds=settings.JOB_LOST_SECONDS)
+    lost = list(Job.objects.filter(status=Job.Status.RUNNING, heartbeat_at__lt=lost_before))
+    ended = [job for job in lost if end_lost_job(job)]
+    unheard = models.Q(rung_at=None) | models.Q(rung_at__lt=lost_before)
+    for job in Job.objects.filter(unheard, status=Job.Status.QUEUED).order_by("pk")[:100]:
+        _send(job.pk, job.task)
+    return ended
+
+
+@transaction.atomic
+def end_lost_job(job: Job) -> bool:
+    """Mark a job failed whose worker is gone; False if it ended by itself meanwhile."""
+    step = f" during the step “{job.step_title}”" if job.step_title else ""
+    ended = Job.objects.filter(
+        pk=job.pk, status=Job.Status.RUNNING, heartbeat_at=job.heartbeat_at
+    ).update(
+        status=Job.Status.FAILED,
+        finished_at=timezone.now(),
+        error_code="ABM_STOPPED",
+        error=f"abm was stopped while this ran{step}. Nothing is stuck: press Retry.",
+    )
+    if ended:
+        announce("jobs", "job.changed", text=f"{job} failed: abm was stopped", pk=job.pk)
+    return bool(ended)
+
+
+def interrupt_all() -> list[Job]:
+    """End every running job: called at start by a process that knows no other worker lives."""
+    return [job for job in Job.objects.filter(status=Job.Status.RUNNING) if end_lost_job(job)]
+
+
+def prune() -> None:
+    """Drop events older than a day and the log lines of jobs older than 30 days."""
+    Event.objects.filter(created_at__lt=timezone.now() - timedelta(days=1)).delete()
+    old = timezone.now() - timedelta(days=30)
+    Job.objects.filter(finished_at__lt=old).delete()

@@ -1,0 +1,299 @@
+"""Doing a job: the claim, the heartbeat, the log lines, the bar, the end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db import close_old_connections, transaction
+from django.utils import timezone
+
+from jobs.events import ORIGIN, announce, hint
+from jobs.models import Job, JobLine
+from jobs.outcome import Cancelled, CancelToken, WorkFailed
+from jobs.services import ring
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.25
+FIRST_LINES, LAST_LINES = 2_000, 8_000
+MAX_LINE = 4_000
+
+
+def claim(job_id: int) -> Job | None:
+    """Take a waiting job for this process, or None: somebody has it, or its host is full."""
+    now = timezone.now()
+    with transaction.atomic():
+        job = Job.objects.select_for_update().filter(pk=job_id, status=Job.Status.QUEUED).first()
+        if job is None or _must_wait(job):
+            return None
+        taken = Job.objects.filter(pk=job_id, status=Job.Status.QUEUED).update(
+            status=Job.Status.RUNNING,
+            worker=ORIGIN,
+            started_at=now,
+            heartbeat_at=now,
+            waiting_for="",
+        )
+        if not taken:
+            return None
+        announce("jobs", "job.changed", pk=job_id)
+    job.refresh_from_db()
+    return job
+
+
+def _must_wait(job: Job) -> bool:
+    if job.action not in Job.HEAVY or job.host_id is None:
+        return False
+    heavy = Job.objects.filter(
+        host_id=job.host_id, action__in=Job.HEAVY, status=Job.Status.RUNNING
+    ).select_for_update()
+    if len(heavy) < settings.JOBS_PER_HOST:
+        return False
+    reason = f"{len(heavy)} other installs on this host"
+    if job.waiting_for != reason:
+        Job.objects.filter(pk=job.pk).update(waiting_for=reason)
+        announce("jobs", "job.changed", pk=job.pk)
+    return True
+
+
+class JobRun:
+    """A job while it is being done: what the work tells of itself goes through here."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.token = CancelToken()
+        self._lock = threading.Lock()
+        self._lines: list[JobLine] = []
+        self._number = 0
+        self._dirty = False
+        self._sample: tuple[float, int] | None = None
+        self._beaten = time.monotonic()
+
+    def check(self) -> None:
+        """Raise Cancelled if somebody asked to stop."""
+        self.token.check()
+
+    def step(self, key: str, title: str) -> None:
+        """Begin a step; the one before it ends. Asking for the step under way does nothing."""
+        now = timezone.now().isoformat()
+        with self._lock:
+            steps: list[dict[str, Any]] = self.job.steps
+            if steps and steps[-1]["key"] == key:
+                return
+            if steps and not steps[-1].get("finished_at"):
+                steps[-1]["finished_at"] = now
+            steps.append({"key": key, "title": title, "started_at": now, "finished_at": None})
+            self._dirty = True
+        self.line(f"— {title}")
+        self.flush()
+
+    def line(self, text: str) -> None:
+        """Add a line to the job's log; it is written within a quarter of a second."""
+        with self._lock:
+            for part in text.replace("\x00", "").splitlines():
+                self._number += 1
+                self._lines.append(
+                    JobLine(job_id=self.job.pk, number=self._number, text=part[:MAX_LINE])
+                )
+
+    def progress(self, percent: float, *, done: int = 0, total: int | None = None) -> None:
+        """Tell how far the whole job is, 0 to 100, and the bytes of the step if it has any."""
+        with self._lock:
+            job = self.job
+            job.percent = max(job.percent, min(100.0, percent))
+            if total:
+                job.progress_unit, job.progress_total = "bytes", total
+                job.rate = self._rate(done)
+                job.progress_done = done
+            elif job.progress_unit == "bytes":
+                job.progress_unit, job.rate = "steps", None
+                job.progress_done, job.progress_total = 0, None
+            self._dirty = True
+
+    def _rate(self, done: int) -> float | None:
+        """Bytes a second, smoothed so that the time left does not jump."""
+        now = time.monotonic()
+        if self._sample is None or done < self._sample[1]:
+            self._sample = (now, done)
+            return None
+        seconds = now - self._sample[0]
+        if seconds < 0.5:
+            return self.job.rate
+        current = (done - self._sample[1]) / seconds
+        self._sample = (now, done)
+        return current if self.job.rate is None else 0.7 * self.job.rate + 0.3 * current
+
+    def child(self, pid: int | None, created: float | None) -> None:
+        """Remember a process that a later abm must end if this one is killed."""
+        self.job.child_pid, self.job.child_created = pid, created
+        Job.objects.filter(pk=self.job.pk).update(child_pid=pid, child_created=created)
+
+    def flush(self) -> None:
+        """Write what has gathered: lines, steps, the bar; and beat."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+            dirty, self._dirty = self._dirty, False
+            job = self.job
+            values: dict[str, Any] = {}
+            if dirty:
+                for name in ["steps", "progress_done", "progress_total", "progress_unit", "percent", "rate"]:
+                    values[name] = getattr(job, name)
+            number = self._number
+        due = time.monotonic() - self._beaten >= settings.JOB_HEARTBEAT_SECONDS
+        if due or values:
+            self._beaten = time.monotonic()
+            values["heartbeat_at"] = timezone.now()
+            Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING).update(**values)
+        if lines:
+            self._write(lines, number)
+        if dirty:
+            hint("jobs", "job.progressed", pk=job.pk)
+        if dirty or lines:
+            hint(f"job-{job.pk}", "job.logged", pk=job.pk)
+
+    def _write(self, lines: list[JobLine], number: int) -> None:
+        JobLine.objects.bulk_create(lines, ignore_conflicts=True)
+        if number > FIRST_LINES + LAST_LINES:
+            JobLine.objects.filter(
+                job_id=self.job.pk, number__gt=FIRST_LINES, number__lte=number - LAST_LINES
+            ).delete()
+
+    def finish(
+        self, status: Job.Status, *, code: str = "", error: str = "", detail: str = ""
+    ) -> None:
+        """End the job once; a job that the sweep ended stays ended."""
+        now = timezone.now()
+        self.flush()
+        steps = self.job.steps
+        if steps and not steps[-1].get("finished_at"):
+            steps[-1]["finished_at"] = now.isoformat()
+        if status == Job.Status.SUCCEEDED:
+            self.job.percent = 100
+        with transaction.atomic():
+            ended = Job.objects.filter(pk=self.job.pk, status=Job.Status.RUNNING).update(
+                status=status,
+                finished_at=now,
+                steps=steps,
+                percent=self.job.percent,
+                rate=None,
+                error_code=code,
+                error=error,
+                error_detail=detail,
+                child_pid=None,
+                child_created=None,
+            )
+            if ended:
+                words = {Job.Status.SUCCEEDED: "is done", Job.Status.CANCELLED: "was cancelled"}
+                told = f"{self.job} {words.get(status, 'failed: ' + error)}"
+                announce("jobs", "job.changed", text=told, pk=self.job.pk)
+                hint(f"job-{self.job.pk}", "job.changed", pk=self.job.pk)
+        _ring_next(self.job)
+
+
+def _ring_next(job: Job) -> None:
+    """A place on the host is free: wake the jobs that wait for one, oldest first."""
+    if job.action in Job.HEAVY and job.host_id:
+        for waiting in Job.objects.filter(
+            host_id=job.host_id, action__in=Job.HEAVY, status=Job.Status.QUEUED
+        ).order_by("pk")[: settings.JOBS_PER_HOST]:
+            ring(waiting)
+
+
+class _Heart(threading.Thread):
+    """One thread per process: flushes and beats for every job that this process is doing."""
+
+    def __init__(self) -> None:
+        super().__init__(name="abm-heart", daemon=True)
+        self.runs: dict[int, JobRun] = {}
+        self.lock = threading.Lock()
+
+    def run(self) -> None:
+        while True:
+            time.sleep(FLUSH_SECONDS)
+            with self.lock:
+                runs = dict(self.runs)
+            if not runs:
+                continue
+            close_old_connections()
+            try:
+                self._beat(runs)
+            except Exception:
+                # The database may be away for a moment; dying here would lose every job.
+                log.exception("the heartbeat could not be written; trying again")
+
+    def _beat(self, runs: dict[int, JobRun]) -> None:
+        for run in runs.values():
+            run.flush()
+        wanted = Job.objects.filter(pk__in=runs, cancel_requested_at__isnull=False)
+        for pk in wanted.values_list("pk", flat=True):
+            runs[pk].token.cancel("Cancelled.")
+        now = timezone.now()
+        for pk in Job.objects.filter(pk__in=runs, deadline_at__lt=now).values_list("pk", flat=True):
+            runs[pk].token.cancel("It took longer than it may.")
+
+
+_heart: _Heart | None = None
+_heart_lock = threading.Lock()
+
+
+def _heart_of_this_process() -> _Heart:
+    global _heart
+    with _heart_lock:
+        if _heart is None or not _heart.is_alive():
+            _heart = _Heart()
+            _heart.start()
+        return _heart
+
+
+def interrupt_running(reason: str) -> int:
+    """Ask every job of this process to stop, because the process is about to; return how many."""
+    if _heart is None:
+        return 0
+    with _heart.lock:
+        runs = list(_heart.runs.values())
+    for run in runs:
+        run.token.cancel(reason)
+    return len(runs)
+
+
+@contextmanager
+def running(job_id: int) -> Iterator[JobRun | None]:
+    """Claim a job and do it in the block; None if it is not ours to do.
+
+    WorkFailed and Cancelled end the job with their sentence and go no further; anything else is
+    a bug: the job fails, and the error goes on to the log.
+    """
+    job = claim(job_id)
+    if job is None:
+        yield None
+        return
+    run = JobRun(job)
+    heart = _heart_of_this_process()
+    with heart.lock:
+        heart.runs[job.pk] = run
+    try:
+        yield run
+    except Cancelled as stop:
+        run.line(stop.message)
+        run.finish(Job.Status.CANCELLED, code="CANCELLED", error=stop.message)
+    except WorkFailed as error:
+        run.line(error.message)
+        run.finish(Job.Status.FAILED, code=error.code, error=error.message, detail=error.detail)
+    except BaseException as bug:
+        run.finish(
+            Job.Status.FAILED,
+            code="UNEXPECTED",
+            error="abm made a mistake here; its log has the details. Retry, or report it.",
+            detail=type(bug).__name__,
+        )
+        raise
+    else:
+        run.finish(Job.Status.SUCCEEDED)
+    finally:
+        with heart.lock:
+            heart.runs.pop(job.pk, None)
