@@ -1,0 +1,176 @@
+"""Bringing an engine up and down: from a process that was asked for to one that is ready."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from django.conf import settings
+from django.utils import timezone
+
+from engines.client import EngineClient, EngineUnreachable
+from engines.contract import Health
+from engines.models import Engine
+from engines.rows import write_models
+from engines.spec import spec_of
+from engines.state import change_state
+from hosts.runners.base import EngineFailed, EngineRunner, EngineSpec, RunnerError, StartFailed
+from jobs.outcome import Cancelled
+from jobs.work import JobRun
+
+S = Engine.State
+LOG_TAIL = 40
+
+
+def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -> None:
+    """Start, wait until it answers, load a model, read what it says of itself.
+
+    Raises RunnerError with the cause; the engine is then down, failed, and says why.
+    """
+    spec = spec_of(engine)
+    try:
+        run.step("start", "Start the process")
+        change_state(engine, S.STARTING, event=f"{engine} is starting")
+        endpoint = runner.start(spec)
+        Engine.objects.filter(pk=engine.pk).update(port=endpoint.port, url=endpoint.url)
+        engine.port, engine.url = endpoint.port, endpoint.url
+        run.line(f"Started; waiting for it to answer at {endpoint.url}")
+        run.progress(20)
+        with EngineClient(endpoint.url) as client:
+            run.step("answer", "Wait until it answers")
+            await_answer(run, runner, spec, client, engine)
+            run.progress(50)
+            load(run, runner, spec, client, engine, model=model)
+            settle(client, engine)
+    except Cancelled:
+        runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
+        change_state(engine, S.STOPPED, text="The start was cancelled.")
+        raise
+    except RunnerError as error:
+        error.detail = error.detail or "\n".join(runner.logs(spec, tail=LOG_TAIL))
+        runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
+        mark_failed(engine, error)
+        raise
+
+
+def mark_failed(engine: Engine, error: RunnerError) -> None:
+    change_state(
+        engine,
+        S.FAILED,
+        event=f"{engine} failed: {error.message}",
+        error=error.message,
+        error_code=error.code,
+        error_detail=error.detail,
+    )
+
+
+def await_answer(
+    run: JobRun, runner: EngineRunner, spec: EngineSpec, client: EngineClient, engine: Engine
+) -> Health:
+    """Ask /health until it is answered; the process's death ends the wait at once."""
+    deadline = time.monotonic() + settings.ENGINE_START_TIMEOUT
+    pause = 0.05
+    while True:
+        run.check()
+        status = runner.status(spec)
+        if not status.is_running:
+            reason = status.exit.reason if status.exit else "It ended without a word."
+            raise EngineFailed(f"{engine} ended while it was starting. {reason}")
+        try:
+            health = client.health(timeout=settings.ENGINE_HEALTH_CHECK_TIMEOUT)
+        except EngineUnreachable as error:
+            if time.monotonic() > deadline:
+                raise StartFailed(_why_silent(engine, status.listening_ports, error)) from error
+        else:
+            if health.status != "error":
+                return health
+            said = health.error or "it does not say why"
+            raise EngineFailed(f"{engine} answers but reports an error: {said}")
+        run.token.wait(pause)
+        pause = min(pause * 1.5, 0.5)
+
+
+def _why_silent(engine: Engine, listening: tuple[int, ...], error: EngineUnreachable) -> str:
+    seconds = f"{settings.ENGINE_START_TIMEOUT:g} s"
+    others = [port for port in listening if port != engine.port]
+    if others:
+        heard = " and ".join(str(port) for port in others)
+        return (
+            f"{engine} listens on port {heard} instead of port {engine.port}, which abm gave it. "
+            "Its server must use --port or PORT."
+        )
+    if engine.port in listening:
+        return f"{engine} listens on port {engine.port} but gave no answer in {seconds}: {error}"
+    return (
+        f"{engine} runs but did not open port {engine.port} within {seconds}. "
+        "Its last log lines may say why; ENGINE_START_TIMEOUT gives it longer."
+    )
+
+
+def load(
+    run: JobRun,
+    runner: EngineRunner,
+    spec: EngineSpec,
+    client: EngineClient,
+    engine: Engine,
+    *,
+    model: str,
+) -> None:
+    """Load `model`, or the default one, and wait until the engine says it is ready."""
+    model = model or pick_model(engine, client)
+    title = f"Load the model {model}" if model else "Load"
+    run.step("load", title)
+    change_state(engine, S.LOADING, text=f"Loading {model}" if model else "")
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="abm-load")
+    try:
+        answer: Future[None] = pool.submit(client.load, model, timeout=settings.ENGINE_HTTP_TIMEOUT)
+        while not answer.done():
+            run.token.wait(0.05)
+            run.check()
+            status = runner.status(spec) if not answer.done() else None
+            if status is not None and not status.is_running:
+                reason = status.exit.reason if status.exit else ""
+                raise EngineFailed(f"{engine} ended while it loaded {model}. {reason}".strip())
+        answer.result()
+    finally:
+        pool.shutdown(wait=False)
+    health = client.health(timeout=settings.ENGINE_HEALTH_CHECK_TIMEOUT)
+    if health.status == "error" or not health.engine_model_loaded:
+        said = health.error or "it does not say why"
+        raise EngineFailed(f"{engine} could not load {model}: {said}")
+
+
+def pick_model(engine: Engine, client: EngineClient) -> str:
+    """The user's default, else what the engine names, else its first; rows are kept in step."""
+    known = list(engine.engine_models.all())
+    if not known:
+        known = write_models(engine, client.models())
+    for row in known:
+        if row.is_default:
+            return row.name
+    wanted = engine.definition.get("default_model") or ""
+    if wanted:
+        return str(wanted)
+    return known[0].name if known else "default"
+
+
+def settle(client: EngineClient, engine: Engine) -> None:
+    """Running: write down what the engine says of itself."""
+    health = client.health(timeout=settings.ENGINE_HEALTH_CHECK_TIMEOUT)
+    change_state(
+        engine,
+        S.RUNNING,
+        event=f"{engine} is running",
+        loaded_model=health.current_engine_model or "",
+        device=health.device or "",
+        package_version=health.package_version or "",
+        started_at=engine.started_at or timezone.now(),
+    )
+
+
+def bring_down(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    """Stop it, whatever state it is in; a failed one becomes a stopped one."""
+    run.step("stop", "Stop the process")
+    change_state(engine, S.STOPPING)
+    runner.stop(spec_of(engine), grace=settings.ENGINE_STOP_TIMEOUT)
+    change_state(engine, S.STOPPED, event=f"{engine} was stopped")

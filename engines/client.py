@@ -1,0 +1,124 @@
+"""Speaking to an engine: the HTTP contract of `engine.yaml` v2 engines, from the caller's side."""
+
+from __future__ import annotations
+
+import ssl
+from functools import cache
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from engines.contract import Health, ModelList
+from hosts.runners.base import EngineFailed
+
+CONNECT_SECONDS = 3.0
+MAX_ANSWER_BYTES = 200_000_000
+
+Shape = TypeVar("Shape", Health, ModelList)
+
+
+class EngineUnreachable(EngineFailed):
+    """Nothing answers at the engine's address, or not in time."""
+
+    code = "ENGINE_UNREACHABLE"
+
+
+class EngineRefused(EngineFailed):
+    """The engine answered with an error status; `status` is that status."""
+
+    code = "ENGINE_REFUSED"
+
+    def __init__(self, message: str, *, status: int, detail: str = "") -> None:
+        super().__init__(message, detail=detail)
+        self.status = status
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    """One context for the process: making one costs 10 ms, more than most calls."""
+    return ssl.create_default_context()
+
+
+@cache
+def shared_transport() -> httpx.AsyncClient:
+    """The web process's one client to engines; it lives on the server's event loop."""
+    return httpx.AsyncClient(verify=tls(), trust_env=False)
+
+
+def read_refusal(response: httpx.Response) -> EngineRefused:
+    """The engine's own words (`detail`), shortened; its HTML or traceback goes to the detail."""
+    text = response.text[:2_000]
+    said: Any = None
+    if "json" in response.headers.get("content-type", ""):
+        try:
+            said = response.json().get("detail")
+        except (ValueError, AttributeError):
+            said = None
+    if isinstance(said, list):
+        said = "; ".join(str(item.get("msg", item)) for item in said if isinstance(item, dict))
+    words = str(said)[:500] if said else f"It answered with status {response.status_code}."
+    return EngineRefused(words, status=response.status_code, detail=text)
+
+
+class EngineClient:
+    """Sync calls for the worker. `timeout` is in seconds; errors are EngineFailed."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, verify=tls(), trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def health(self, *, timeout: float) -> Health:
+        """What `/health` says now."""
+        return self._parsed(Health, self._ask("GET", "/health", timeout=timeout))
+
+    def models(self, *, timeout: float = 30) -> ModelList:
+        """The models that it has."""
+        return self._parsed(ModelList, self._ask("GET", "/models", timeout=timeout))
+
+    def info(self, *, timeout: float = 10) -> dict[str, Any]:
+        """Its engine.yaml as `/info` tells it, camelCase keys."""
+        answer = self._ask("GET", "/info", timeout=timeout).json()
+        return answer if isinstance(answer, dict) else {}
+
+    def load(self, model: str, *, timeout: float) -> None:
+        """Load `model` and return when it is loaded."""
+        self._ask("POST", "/load", timeout=timeout, json={"engineModelName": model})
+
+    def post(self, path: str, *, timeout: float, **body: Any) -> httpx.Response:
+        """Any other call of the contract."""
+        return self._ask("POST", path, timeout=timeout, **body)
+
+    def _ask(self, method: str, path: str, *, timeout: float, **body: Any) -> httpx.Response:
+        limits = httpx.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout))
+        try:
+            response = self._http.request(method, path, timeout=limits, **body)
+        except httpx.TimeoutException as error:
+            raise EngineUnreachable(f"It did not answer {path} within {timeout:g} s.") from error
+        except httpx.HTTPError as error:
+            raise EngineUnreachable(
+                f"It does not answer at {self._http.base_url}.", detail=str(error)
+            ) from error
+        if response.is_error:
+            raise read_refusal(response)
+        return response
+
+    def _parsed(self, shape: type[Shape], response: httpx.Response) -> Shape:
+        try:
+            return shape.model_validate_json(response.content)
+        except ValidationError as error:
+            raise EngineFailed(
+                "Something answers on the engine's port, but not as an engine does.",
+                detail=str(error)[:2_000],
+            ) from error

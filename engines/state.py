@@ -1,0 +1,64 @@
+"""The one way an engine's state changes: guarded, written narrowly, told to open pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from engines.models import Engine
+from jobs.events import announce
+
+S = Engine.State
+
+ALLOWED: dict[str, frozenset[str]] = {
+    S.ABSENT: frozenset({S.INSTALLING, S.UNINSTALLING}),
+    S.INSTALLING: frozenset({S.STOPPED, S.ABSENT, S.UNINSTALLING}),
+    S.STOPPED: frozenset({S.STARTING, S.UNINSTALLING, S.INSTALLING, S.MISSING, S.RUNNING}),
+    S.STARTING: frozenset({S.LOADING, S.RUNNING, S.FAILED, S.STOPPING, S.STOPPED}),
+    S.LOADING: frozenset({S.RUNNING, S.FAILED, S.STOPPING, S.STOPPED}),
+    S.RUNNING: frozenset({S.LOADING, S.STOPPING, S.FAILED, S.STOPPED, S.STARTING}),
+    S.STOPPING: frozenset({S.STOPPED, S.FAILED, S.STARTING, S.RUNNING}),
+    S.FAILED: frozenset(
+        {S.STARTING, S.STOPPING, S.STOPPED, S.RUNNING, S.UNINSTALLING, S.INSTALLING, S.MISSING}
+    ),
+    S.MISSING: frozenset({S.INSTALLING, S.UNINSTALLING, S.STOPPED, S.ABSENT}),
+    S.UNINSTALLING: frozenset({S.STOPPED, S.FAILED, S.ABSENT}),
+}
+GONE: dict[str, Any] = {"loaded_model": "", "memory_bytes": None, "started_at": None}
+
+
+def change_state(
+    engine: Engine,
+    state: Engine.State,
+    *,
+    only_from: Iterable[str] | None = None,
+    text: str = "",
+    event: str = "",
+    **values: Any,
+) -> bool:
+    """Move `engine` to `state`, with the other columns in `values`; False if it may not.
+
+    The current state is compared and set in the database, so that of two that race one wins.
+    A change away from failed clears the error, one to stopped or failed what only a live engine
+    has. `event` is the sentence for the list of last events.
+    """
+    sources = {old for old, news in ALLOWED.items() if state in news} | {state}
+    if only_from is not None:
+        sources &= set(only_from)
+    if state in (S.STOPPED, S.FAILED, S.ABSENT, S.MISSING):
+        values = {**GONE, **values}
+    if state != S.FAILED:
+        values = {"error": "", "error_code": "", "error_detail": "", **values}
+    now = timezone.now()
+    with transaction.atomic():
+        moved = Engine.objects.filter(pk=engine.pk, state__in=sources).update(
+            state=state, state_at=now, seen_at=now, state_text=text, updated_at=now, **values
+        )
+        if moved:
+            announce("engines", "engine.changed", text=event, pk=engine.pk)
+    if moved:
+        engine.refresh_from_db()
+    return bool(moved)

@@ -1,0 +1,254 @@
+"""The work of jobs on engines. Runners are opened here; each verb can run twice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from engines.bringup import bring_down, bring_up, load, mark_failed, settle
+from engines.client import EngineClient
+from engines.functional import functional_test
+from engines.models import Engine
+from engines.rows import write_models
+from engines.services import definition_of
+from engines.spec import spec_of
+from engines.state import change_state
+from hosts.runners.base import EngineFailed, EngineRunner, RunnerError
+from hosts.work import runner_of
+from jobs import services as job_services
+from jobs.events import announce
+from jobs.models import Job
+from jobs.outcome import Cancelled
+from jobs.work import JobRun, running
+
+log = logging.getLogger(__name__)
+S = Engine.State
+
+
+def run(job_id: int) -> None:
+    """Do the job `job_id` if it is still to be done."""
+    with running(job_id) as job_run:
+        if job_run is None:
+            return
+        engine = Engine.objects.select_related("host", "variant__entry__source").get(
+            pk=job_run.job.engine_id
+        )
+        with runner_of(engine.host) as runner:
+            VERBS[job_run.job.action](job_run, runner, engine)
+
+
+def install(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    """Put the engine's parts in place; afterwards it is stopped, or started if so asked."""
+    variant = engine.variant
+    if variant is None:
+        raise EngineFailed(f"{engine} is no longer in any catalog.")
+    engine.definition = definition_of(variant.entry)
+    engine.content_hash = variant.entry.content_hash
+    engine.version = variant.entry.version
+    engine.save(update_fields=["definition", "content_hash", "version", "updated_at"])
+    change_state(engine, S.INSTALLING)
+    spec = spec_of(engine)
+    try:
+        _follow_install(run, runner, engine)
+    except (RunnerError, Cancelled) as error:
+        run.step("tidy", "Tidy up")
+        runner.remove(spec)
+        change_state(engine, S.ABSENT, event=f"{engine} was not installed: {error.message}")
+        raise
+    change_state(
+        engine,
+        S.STOPPED,
+        event=f"{engine} was installed on {engine.host}",
+        installed_at=timezone.now(),
+        disk_bytes=runner.size(spec),
+    )
+    _become_default_if_first(engine)
+    if run.job.params.get("starts"):
+        bring_up(run, runner, engine, model="")
+
+
+def _follow_install(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    """Turn what the runner yields into steps, lines and one bar that never goes back."""
+    titles = runner.INSTALL_STEPS
+    whole = 90.0 if run.job.params.get("starts") else 100.0
+    before: dict[str, float] = {}
+    total = 0.0
+    for key, (_, share) in titles.items():
+        before[key] = total
+        total += share
+    for progress in runner.install(spec_of(engine), run.token):
+        title, share = titles[progress.step]
+        run.step(progress.step, title)
+        if progress.child_pid is not None:
+            run.child(progress.child_pid, progress.child_created)
+        if progress.line:
+            run.line(progress.line)
+        fraction = progress.fraction or 0.0
+        run.progress(
+            whole * (before[progress.step] + share * fraction) / total,
+            done=progress.bytes_done or 0,
+            total=progress.bytes_total,
+        )
+    run.child(None, None)
+
+
+def _become_default_if_first(engine: Engine) -> None:
+    with transaction.atomic():
+        same = Engine.objects.filter(engine_type=engine.engine_type, is_default=True)
+        if not same.exists():
+            Engine.objects.filter(pk=engine.pk).update(is_default=True)
+
+
+def start(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    bring_up(run, runner, engine, model=run.job.params.get("model", ""))
+
+
+def stop(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    bring_down(run, runner, engine)
+
+
+def restart(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    bring_down(run, runner, engine)
+    bring_up(run, runner, engine, model=run.job.params.get("model", ""))
+
+
+def load_model(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    """Swap the model in place where the engine says that it can, else by a restart."""
+    model = run.job.params["model"]
+    swaps = bool((engine.definition.get("capabilities") or {}).get("supports_model_hotswap"))
+    if engine.state != S.RUNNING or not swaps:
+        if engine.state == S.RUNNING:
+            run.line(f"{engine} cannot swap models while it runs; it is restarted.")
+            bring_down(run, runner, engine)
+        bring_up(run, runner, engine, model=model)
+        return
+    spec = spec_of(engine)
+    try:
+        with EngineClient(engine.url) as client:
+            load(run, runner, spec, client, engine, model=model)
+            settle(client, engine)
+    except Cancelled:
+        runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
+        change_state(engine, S.STOPPED, text="Loading was cancelled.")
+        raise
+    except RunnerError as error:
+        if runner.status(spec).is_running and _still_serves(engine):
+            change_state(engine, S.RUNNING)
+        else:
+            mark_failed(engine, error)
+        raise
+
+
+def _still_serves(engine: Engine) -> bool:
+    """Whether a model is loaded still: a refused swap leaves the old one in place."""
+    try:
+        with EngineClient(engine.url) as client:
+            health = client.health(timeout=settings.ENGINE_HEALTH_CHECK_TIMEOUT)
+    except RunnerError:
+        return False
+    return health.status == "ready" and bool(health.engine_model_loaded)
+
+
+def discover(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    """Read /models; an engine that was stopped is stopped again afterwards."""
+    was_running = engine.state == S.RUNNING
+    if not was_running:
+        bring_up(run, runner, engine, model="")
+    run.step("models", "Ask for its models")
+    with EngineClient(engine.url) as client:
+        rows = write_models(engine, client.models())
+    run.line(f"{len(rows)} models: {', '.join(row.name for row in rows)[:500]}")
+    announce("engines", "engine.changed", text=f"{engine} has {len(rows)} models", pk=engine.pk)
+    if not was_running:
+        bring_down(run, runner, engine)
+
+
+def test(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    """The functional test: does it do what its type is for? Started for it if need be."""
+    if engine.state != S.RUNNING:
+        bring_up(run, runner, engine, model="")
+    run.step("test", "Test it")
+    try:
+        said = functional_test(engine)
+    except RunnerError as error:
+        _write_test(engine, passed=False, text=error.message)
+        raise
+    run.line(said)
+    _write_test(engine, passed=True, text=said)
+
+
+def _write_test(engine: Engine, *, passed: bool, text: str) -> None:
+    Engine.objects.filter(pk=engine.pk).update(
+        tested_at=timezone.now(), test_passed=passed, test_text=text
+    )
+    words = "passed its test" if passed else "did not pass its test"
+    announce("engines", "engine.changed", text=f"{engine} {words}", pk=engine.pk)
+
+
+def uninstall(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    """Delete what install made, then the row; its jobs and events stay as history."""
+    run.step("remove", "Stop it and delete its files")
+    change_state(engine, S.UNINSTALLING)
+    try:
+        freed = runner.remove(spec_of(engine))
+    except RunnerError as error:
+        mark_failed(engine, error)
+        raise
+    run.line(f"Freed {freed / 1e6:.0f} MB.")
+    with transaction.atomic():
+        pk, name = engine.pk, f"{engine} was uninstalled from {engine.host}"
+        Job.objects.filter(pk=run.job.pk).update(engine=None)
+        Engine.objects.filter(pk=pk).delete()
+        announce("engines", "engine.removed", text=name, pk=pk)
+
+
+VERBS: dict[str, Callable[[JobRun, EngineRunner, Engine], None]] = {
+    Job.Action.INSTALL: install,
+    Job.Action.START: start,
+    Job.Action.STOP: stop,
+    Job.Action.RESTART: restart,
+    Job.Action.LOAD: load_model,
+    Job.Action.DISCOVER: discover,
+    Job.Action.TEST: test,
+    Job.Action.UNINSTALL: uninstall,
+}
+
+
+def sweep() -> None:
+    """End jobs whose worker died and set their engines to what is true now."""
+    for job in job_services.sweep():
+        recover(job)
+
+
+def recover(job: Job) -> None:
+    """After a lost job: end what it left running and read the engine's state again."""
+    engine = Engine.objects.select_related("host").filter(pk=job.engine_id or 0).first()
+    if engine is None:
+        return
+    with runner_of(engine.host) as runner:
+        if job.child_pid and job.child_created:
+            runner.end_orphan(job.child_pid, job.child_created)
+        spec = spec_of(engine)
+        status = runner.status(spec)
+        if job.action == Job.Action.INSTALL and not status.is_installed:
+            runner.remove(spec)
+            change_state(engine, S.ABSENT)
+        elif engine.state in (S.INSTALLING, S.UNINSTALLING):
+            change_state(engine, S.STOPPED if status.is_installed else S.ABSENT)
+        elif engine.state in (S.STARTING, S.LOADING, S.STOPPING) and not status.is_running:
+            change_state(engine, S.STOPPED, text="abm was stopped during its start.")
+        elif engine.state in (S.STARTING, S.LOADING, S.STOPPING):
+            resume(engine)
+
+
+def resume(engine: Engine) -> None:
+    """A live engine in mid-start: running if it is ready, else it is left to a new start."""
+    if _still_serves(engine):
+        with EngineClient(engine.url) as client:
+            settle(client, engine)
+    else:
+        change_state(engine, S.STOPPED, text="Its start was interrupted; start it again.")

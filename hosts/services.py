@@ -1,0 +1,70 @@
+"""What a person may ask of hosts."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.refused import Refused
+from accounts.roles import require_role
+from hosts.models import Host
+from jobs.events import announce
+
+LOCAL_HOST_ID = "local"
+
+
+def ensure_local_host() -> Host:
+    """The built-in host for engines as processes; made once, renamed by nobody."""
+    host, _ = Host.objects.get_or_create(
+        host_id=LOCAL_HOST_ID,
+        defaults={
+            "display_name": "This machine",
+            "host_type": Host.Type.SUBPROCESS,
+            "samples_path": str(settings.DATA_DIR / "samples"),
+            "models_path": str(settings.DATA_DIR / "models"),
+        },
+    )
+    return host
+
+
+@transaction.atomic
+def rename_host(host: Host, *, name: str, user: User | None) -> Host:
+    """Give a host another name. Raises Refused HOST_NAME_INVALID for an empty or long one."""
+    require_role(user, User.Role.ADMIN)
+    name = name.strip()
+    if not name or len(name) > 100:
+        raise Refused("HOST_NAME_INVALID", "A host's name has 1 to 100 characters.", status=400)
+    host.display_name = name
+    host.save(update_fields=["display_name", "updated_at"])
+    announce("hosts", "host.changed", text=f"{host} was renamed", pk=host.pk)
+    return host
+
+
+@transaction.atomic
+def set_host_enabled(host: Host, *, is_enabled: bool, user: User | None) -> Host:
+    """Switch a host off (abm leaves it alone) or on again."""
+    require_role(user, User.Role.ADMIN)
+    host.is_enabled = is_enabled
+    host.state = Host.State.STARTING if is_enabled else Host.State.DISABLED
+    host.state_text = "" if is_enabled else "Switched off by an admin."
+    host.save(update_fields=["is_enabled", "state", "state_text", "updated_at"])
+    words = "switched on" if is_enabled else "switched off"
+    announce("hosts", "host.changed", text=f"{host} was {words}", pk=host.pk)
+    return host
+
+
+def set_host_paths(host: Host, *, samples: str, models: str, user: User | None) -> Host:
+    """Where speaker samples and models lie on the host; empty keeps abm's own folders."""
+    require_role(user, User.Role.ADMIN)
+    host.samples_path = samples.strip() or str(settings.DATA_DIR / "samples")
+    host.models_path = models.strip() or str(settings.DATA_DIR / "models")
+    host.save(update_fields=["samples_path", "models_path", "updated_at"])
+    announce("hosts", "host.changed", pk=host.pk)
+    return host
+
+
+def mark_seen(host_pk: int) -> None:
+    """Note that the host told us something just now."""
+    Host.objects.filter(pk=host_pk).update(seen_at=timezone.now())
