@@ -1,0 +1,286 @@
+"""Try it: use an engine once from its page, and keep the last ten results for the person."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from django.conf import settings
+
+from accounts.models import User
+from accounts.refused import Refused
+from accounts.roles import require_role
+from engines.client import CONNECT_SECONDS, EngineRefused, read_refusal, shared_transport
+from engines.functional import default_language
+from engines.models import Engine, Trial
+from engines.schema import validated_parameters
+from engines.sound import NotWav, read_wav
+
+KEPT_PER_PERSON = 10
+DEFAULT_TEXT_LIMIT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP call to an engine, checked and ready to be sent."""
+
+    engine: Engine
+    user: User
+    path: str
+    kept: dict[str, Any]
+    """What the trial remembers of the request."""
+    json: dict[str, Any] | None = None
+    content: bytes | None = None
+    falls_back: Call | None = None
+    """Asked instead when the engine does not know `path` (404 or 405)."""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, and how long the engine took, in seconds."""
+
+    content: bytes
+    content_type: str
+    seconds: float
+
+
+def trials_folder() -> Path:
+    return Path(settings.DATA_DIR) / "trials"
+
+
+def _require_running(engine: Engine, user: User) -> None:
+    require_role(user, User.Role.OPERATOR)
+    if not engine.is_running:
+        raise Refused(
+            "ENGINE_NOT_RUNNING",
+            f"{engine} is {engine.get_state_display().lower()}. Start it, then try again.",
+            engine=engine.pk,
+        )
+
+
+def _checked_text(engine: Engine, text: str) -> str:
+    text = text.strip().replace("\x00", "")
+    limit = (engine.definition.get("constraints") or {}).get("max_text_length")
+    limit = limit if isinstance(limit, int) else DEFAULT_TEXT_LIMIT
+    if not text:
+        raise Refused("TEXT_EMPTY", f"Type something for {engine} first.", status=400)
+    if len(text) > limit:
+        raise Refused(
+            "TEXT_TOO_LONG",
+            f"The text has {len(text):,} characters; {engine} takes up to {limit:,}. Shorten it.",
+            status=400,
+            length=len(text),
+            limit=limit,
+        )
+    return text
+
+
+def _checked_language(engine: Engine, language: str) -> str:
+    known = [str(code) for code in engine.definition.get("supported_languages") or []]
+    language = language.strip() or default_language(engine)
+    if known and language not in known:
+        raise Refused(
+            "LANGUAGE_UNKNOWN",
+            f"{engine} does not know the language “{language[:20]}”. "
+            f"It knows: {', '.join(known[:30])}.",
+            status=400,
+            language=language[:20],
+        )
+    return language
+
+
+def checked_wav(data: bytes, *, name: str) -> bytes:
+    """The bytes of an upload if they are a WAV file; else Refused WAV_INVALID with the reason."""
+    try:
+        read_wav(data)
+    except NotWav as error:
+        raise Refused(
+            "WAV_INVALID",
+            f"“{name[:80]}” is not a WAV file that can be read: {error}. "
+            "Save the recording as WAV (PCM) and choose it again.",
+            status=400,
+        ) from error
+    return data
+
+
+def speech_call(
+    engine: Engine,
+    *,
+    user: User,
+    text: str,
+    language: str = "",
+    parameters: dict[str, Any] | None = None,
+) -> Call:
+    """Speak `text`. Raises Refused for bad text, language or parameters."""
+    _require_running(engine, user)
+    text, language = _checked_text(engine, text), _checked_language(engine, language)
+    chosen = {**engine.parameters, **validated_parameters(engine, parameters or {})}
+    return Call(
+        engine,
+        user,
+        "/generate",
+        kept={"text": text, "language": language, "parameters": chosen},
+        json={"text": text, "language": language, "ttsSpeakerWav": "", "parameters": chosen},
+    )
+
+
+def segment_call(
+    engine: Engine, *, user: User, text: str, language: str = "", max_length: int = 250
+) -> Call:
+    """Cut `text` into segments of at most `max_length` characters."""
+    _require_running(engine, user)
+    text, language = _checked_text(engine, text), _checked_language(engine, language)
+    if not 20 <= max_length <= 5_000:
+        raise Refused(
+            "LENGTH_INVALID", "The longest segment may have 20 to 5,000 characters.", status=400
+        )
+    body = {"text": text, "language": language, "maxLength": max_length}
+    return Call(engine, user, "/segment", kept=body, json={**body, "markOversized": True})
+
+
+def sound_call(
+    engine: Engine, *, user: User, wav: bytes, name: str, language: str = ""
+) -> Call:
+    """Transcribe a recording, or judge its quality where the engine only does that."""
+    _require_running(engine, user)
+    language = _checked_language(engine, language)
+    wav = checked_wav(wav, name=name)
+    encoded = base64.b64encode(wav).decode("ascii")
+    analyze = Call(
+        engine,
+        user,
+        "/analyze",
+        kept={"name": name, "language": language},
+        json={"audioBase64": encoded, "language": language, **engine_thresholds(engine)},
+    )
+    if engine.engine_type != "stt":
+        return analyze
+    return Call(
+        engine,
+        user,
+        f"/transcribe?language={language}",
+        kept={"name": name, "language": language},
+        content=wav,
+        headers={"content-type": "audio/wav"},
+        falls_back=analyze,
+    )
+
+
+def engine_thresholds(engine: Engine) -> dict[str, Any]:
+    """Analysis engines take the user's parameters as `qualityThresholds`, camelCase."""
+    chosen = {
+        "".join(
+            part if index == 0 else part.title() for index, part in enumerate(name.split("_"))
+        ): value
+        for name, value in engine.parameters.items()
+    }
+    return {"qualityThresholds": chosen} if chosen else {}
+
+
+async def send(call: Call) -> Answer:
+    """Ask the engine without holding a thread. Raises Refused with the engine's own words."""
+    started = time.perf_counter()
+    try:
+        response = await shared_transport().post(
+            call.engine.url + call.path,
+            json=call.json,
+            content=call.content,
+            headers=call.headers,
+            timeout=httpx.Timeout(settings.ENGINE_HTTP_TIMEOUT, connect=CONNECT_SECONDS),
+        )
+    except httpx.TimeoutException as error:
+        raise Refused(
+            "ENGINE_TIMEOUT",
+            f"{call.engine} did not answer within {settings.ENGINE_HTTP_TIMEOUT:g} s.",
+            status=504,
+        ) from error
+    except httpx.HTTPError as error:
+        raise Refused(
+            "ENGINE_UNREACHABLE",
+            f"{call.engine} stopped answering. Its Logs tab may say why.",
+            status=502,
+        ) from error
+    if response.status_code in (404, 405) and call.falls_back is not None:
+        return await send(call.falls_back)
+    if response.is_error:
+        raise _refusal(call, read_refusal(response))
+    return Answer(
+        response.content,
+        response.headers.get("content-type", ""),
+        time.perf_counter() - started,
+    )
+
+
+def _refusal(call: Call, refused: EngineRefused) -> Refused:
+    status = refused.status if refused.status in (400, 404, 413, 422, 503) else 502
+    return Refused(
+        "ENGINE_REFUSED", f"{call.engine} refused: {refused.message}", status=status
+    )
+
+
+def keep(call: Call, answer: Answer) -> Trial:
+    """Save the result and let go of this person's eleventh. Raises Refused for a broken answer."""
+    trial = Trial(
+        engine=call.engine, user=call.user, request=call.kept, took_seconds=answer.seconds
+    )
+    if call.path == "/generate":
+        checked_wav(answer.content, name=f"the answer of {call.engine}")
+        trial.audio_seconds = read_wav(answer.content).seconds
+        trial.audio = _write_audio(answer.content)
+    else:
+        trial.result = _result(call, answer)
+        if call.content is not None:
+            trial.audio_seconds = read_wav(call.content).seconds
+    trial.save()
+    _forget_old(call)
+    return trial
+
+
+def _result(call: Call, answer: Answer) -> dict[str, Any]:
+    try:
+        result = httpx.Response(200, content=answer.content).json()
+    except ValueError as error:
+        raise Refused(
+            "ENGINE_ANSWER_INVALID", f"{call.engine} answered with something else than JSON.",
+            status=502,
+        ) from error
+    return result if isinstance(result, dict) else {}
+
+
+def _write_audio(content: bytes) -> str:
+    name = f"{secrets.token_hex(12)}.wav"
+    folder = trials_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    except OSError as error:
+        (folder / name).unlink(missing_ok=True)
+        raise Refused(
+            "DISK_FULL",
+            f"The result could not be kept in {folder}: {error.strerror}. Free some space.",
+            status=507,
+        ) from error
+    return name
+
+
+def _forget_old(call: Call) -> None:
+    mine = Trial.objects.filter(engine=call.engine, user=call.user)
+    kept = list(mine.values_list("pk", flat=True)[:KEPT_PER_PERSON])
+    for old in mine.exclude(pk__in=kept):
+        if old.audio:
+            (trials_folder() / old.audio).unlink(missing_ok=True)
+        old.delete()
+
+
+def trial_audio(trial: Trial, *, user: User) -> Path:
+    """The WAV of one's own trial; Refused 404 for somebody else's or one that is gone."""
+    path = trials_folder() / trial.audio
+    if trial.user_id != user.pk or not trial.audio or not path.is_file():
+        raise Refused("TRIAL_NOT_FOUND", "That recording is no longer kept.", status=404)
+    return path
