@@ -62,9 +62,7 @@ def attach_engine(url: str, *, host: Host, user: User | None) -> Engine:
                 loaded_model=health.current_engine_model or "",
             )
             write_models(engine, models)
-            announce(
-                "engines", "engine.changed", text=f"{engine} was attached", pk=engine.pk
-            )
+            announce("engines", "engine.changed", text=f"{engine} was attached", pk=engine.pk)
     except IntegrityError as error:
         raise Refused(
             "ENGINE_NAME_TAKEN", f"{name} is already attached here; detach it first."

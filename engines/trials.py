@@ -144,9 +144,7 @@ def segment_call(
     return Call(engine, user, "/segment", kept=body, json={**body, "markOversized": True})
 
 
-def sound_call(
-    engine: Engine, *, user: User, wav: bytes, name: str, language: str = ""
-) -> Call:
+def sound_call(engine: Engine, *, user: User, wav: bytes, name: str, language: str = "") -> Call:
     """Transcribe a recording, or judge its quality where the engine only does that."""
     _require_running(engine, user)
     language = _checked_language(engine, language)
@@ -219,9 +217,7 @@ async def send(call: Call) -> Answer:
 
 def _refusal(call: Call, refused: EngineRefused) -> Refused:
     status = refused.status if refused.status in (400, 404, 413, 422, 503) else 502
-    return Refused(
-        "ENGINE_REFUSED", f"{call.engine} refused: {refused.message}", status=status
-    )
+    return Refused("ENGINE_REFUSED", f"{call.engine} refused: {refused.message}", status=status)
 
 
 def keep(call: Call, answer: Answer) -> Trial:
@@ -247,7 +243,8 @@ def _result(call: Call, answer: Answer) -> dict[str, Any]:
         result = httpx.Response(200, content=answer.content).json()
     except ValueError as error:
         raise Refused(
-            "ENGINE_ANSWER_INVALID", f"{call.engine} answered with something else than JSON.",
+            "ENGINE_ANSWER_INVALID",
+            f"{call.engine} answered with something else than JSON.",
             status=502,
         ) from error
     return result if isinstance(result, dict) else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from django.conf import settings
 from django.db import transaction
@@ -22,7 +22,7 @@ from hosts.work import runner_of
 from jobs import services as job_services
 from jobs.events import announce
 from jobs.models import Job
-from jobs.outcome import Cancelled
+from jobs.outcome import Cancelled, CancelToken
 from jobs.work import JobRun, running
 
 log = logging.getLogger(__name__)
@@ -252,3 +252,20 @@ def resume(engine: Engine) -> None:
             settle(client, engine)
     else:
         change_state(engine, S.STOPPED, text="Its start was interrupted; start it again.")
+
+
+def log_tail(engine: Engine, *, lines: int) -> list[str]:
+    """The last lines that the engine wrote, oldest first; none for an attached one."""
+    if engine.attached_url:
+        return []
+    with runner_of(engine.host) as runner:
+        return runner.logs(spec_of(engine), tail=lines)
+
+
+def follow_log(engine: Engine, *, tail: int, cancel: CancelToken) -> Iterator[str]:
+    """The last `tail` lines and each new one until `cancel`; raises RunnerError."""
+    if engine.attached_url:
+        yield "This engine runs outside abm; its developer has its log."
+        return
+    with runner_of(engine.host) as runner:
+        yield from runner.follow(spec_of(engine), tail=tail, cancel=cancel)

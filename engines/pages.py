@@ -1,0 +1,79 @@
+"""What the engine's page needs for each of its tabs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accounts.models import User
+from accounts.roles import has_role
+from engines.functional import default_language
+from engines.models import Engine
+from engines.queries import recordings_of, trials_of
+from engines.schema import languages_of, settings_of
+from jobs.models import Job
+
+TABS = {
+    "try": "Try it",
+    "logs": "Logs",
+    "settings": "Settings",
+    "models": "Models",
+    "jobs": "Jobs",
+    "details": "Details",
+}
+
+
+def engine_context(engine: Engine, viewer: User, tab: str) -> dict[str, Any]:
+    """The context of `engines/engine.html` with the tab `tab` open."""
+    kind = "logs" if tab == "logs" else ""
+    return {
+        "engine": engine,
+        "viewer": viewer,
+        "tab": tab,
+        "tabs": TABS,
+        "socket_path": f"/ws/engines/{engine.pk}/{kind + '/' if kind else ''}?tab={tab}",
+        **_CONTEXTS[tab](engine, viewer),
+    }
+
+
+def _try(engine: Engine, viewer: User) -> dict[str, Any]:
+    return {
+        "trials": trials_of(engine, viewer),
+        "recordings": recordings_of(viewer) if engine.engine_type in ("stt", "audio") else [],
+        "languages": languages_of(engine),
+        "language": default_language(engine),
+        "settings": settings_of(engine),
+        "text_limit": (engine.definition.get("constraints") or {}).get("max_text_length"),
+    }
+
+
+def _settings(engine: Engine, viewer: User) -> dict[str, Any]:
+    """Values of variables are secrets more often than not: only an admin sees them."""
+    lines = [f"{name}={value}" for name, value in engine.environment.items()]
+    return {
+        "settings": settings_of(engine),
+        "languages": languages_of(engine),
+        "environment": "\n".join(lines) if has_role(viewer, User.Role.ADMIN) else "",
+        "wanted_variables": (engine.definition.get("abm") or {}).get("environment") or [],
+    }
+
+
+def _models(engine: Engine, viewer: User) -> dict[str, Any]:
+    return {"models": engine.engine_models.all()}
+
+
+def _jobs(engine: Engine, viewer: User) -> dict[str, Any]:
+    return {"jobs": Job.objects.filter(engine=engine).select_related("user", "host")[:50]}
+
+
+def _nothing(engine: Engine, viewer: User) -> dict[str, Any]:
+    return {}
+
+
+_CONTEXTS = {
+    "try": _try,
+    "logs": _nothing,
+    "settings": _settings,
+    "models": _models,
+    "jobs": _jobs,
+    "details": _nothing,
+}

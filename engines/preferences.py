@@ -1,0 +1,116 @@
+"""What a person sets on an engine: parameters, environment, language, the developer's restart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import User
+from accounts.refused import Refused
+from accounts.roles import require_role
+from engines.models import Engine
+from engines.schema import parameters_of, validated_parameters
+from jobs.events import announce
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
+RESERVED = frozenset({"PORT", "HOST", "PYTHONPATH", "PATH", "SAMPLES_DIR", "MODELS_DIR"})
+MAX_VARIABLES = 100
+
+
+@transaction.atomic
+def set_parameters(engine: Engine, *, values: Mapping[str, Any], user: User | None) -> Engine:
+    """Keep the values that differ from the defaults; the next call to the engine uses them.
+
+    Raises Refused PARAMETERS_INVALID and changes nothing if one value does not fit.
+    """
+    require_role(user, User.Role.OPERATOR)
+    checked = validated_parameters(engine, values)
+    known = parameters_of(engine)
+    kept = {**engine.parameters, **checked}
+    engine.parameters = {
+        name: value
+        for name, value in kept.items()
+        if name not in known or value != known[name].default
+    }
+    return _saved(engine, ["parameters"], f"Parameters of {engine} were changed")
+
+
+@transaction.atomic
+def reset_parameter(engine: Engine, *, name: str, user: User | None) -> Engine:
+    """Back to what the engine's definition says; quiet if it was never changed."""
+    require_role(user, User.Role.OPERATOR)
+    engine.parameters = {key: value for key, value in engine.parameters.items() if key != name}
+    return _saved(engine, ["parameters"], "")
+
+
+@transaction.atomic
+def set_language(engine: Engine, *, language: str, user: User | None) -> Engine:
+    """The language that is meant when none is named; empty leaves the choice to abm."""
+    require_role(user, User.Role.OPERATOR)
+    known = [str(code) for code in engine.definition.get("supported_languages") or []]
+    if language and language not in known:
+        raise Refused(
+            "LANGUAGE_UNKNOWN",
+            f"{engine} does not know the language “{language[:20]}”.",
+            status=400,
+            language=language[:20],
+        )
+    engine.default_language = language
+    return _saved(engine, ["default_language"], "")
+
+
+@transaction.atomic
+def set_environment(engine: Engine, *, text: str, user: User | None) -> Engine:
+    """Environment variables, one `NAME=value` a line; they count from the next start.
+
+    Raises Refused ENVIRONMENT_INVALID that names the line.
+    """
+    require_role(user, User.Role.ADMIN)
+    variables: dict[str, str] = {}
+    for number, raw in enumerate(text.replace("\x00", "").splitlines(), start=1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        name = name.strip()
+        if not equals or not VARIABLE.match(name):
+            raise _bad_line(number, "is not of the form NAME=value")
+        if name in RESERVED:
+            raise _bad_line(number, f"sets {name}, which abm sets itself")
+        variables[name] = value.strip()
+    if len(variables) > MAX_VARIABLES:
+        raise Refused(
+            "ENVIRONMENT_INVALID",
+            f"{len(variables)} variables are too many; up to {MAX_VARIABLES} can be set.",
+            status=400,
+        )
+    engine.environment = variables
+    return _saved(engine, ["environment"], f"The environment of {engine} was changed")
+
+
+def _bad_line(number: int, what: str) -> Refused:
+    return Refused(
+        "ENVIRONMENT_INVALID", f"Line {number} of the environment {what}.", status=400, line=number
+    )
+
+
+@transaction.atomic
+def set_restarts_on_change(engine: Engine, *, restarts: bool, user: User | None) -> Engine:
+    """For an engine's developer: end and start it when one of its files is saved."""
+    require_role(user, User.Role.ADMIN)
+    if restarts and not engine.definition.get("is_in_place"):
+        raise Refused(
+            "NOT_IN_PLACE",
+            f"{engine} runs from a copy; only engines found under ENGINES_DIR restart on save.",
+        )
+    engine.restarts_on_change = restarts
+    return _saved(engine, ["restarts_on_change"], "")
+
+
+def _saved(engine: Engine, fields: list[str], text: str) -> Engine:
+    engine.save(update_fields=[*fields, "updated_at"])
+    announce("engines", "engine.changed", text=text, pk=engine.pk)
+    return engine

@@ -1,0 +1,30 @@
+from django.urls import path
+
+from engines import trial_views, views
+
+app_name = "engines"
+
+urlpatterns = [
+    path("", views.list_engines, name="list"),
+    path("choose/<int:entry_pk>/", views.choose, name="choose"),
+    path("install/", views.install, name="install"),
+    path("attach/", views.attach, name="attach"),
+    path("<int:pk>/", views.engine, name="engine"),
+    path("<int:pk>/start/", views.start, name="start"),
+    path("<int:pk>/stop/", views.stop, name="stop"),
+    path("<int:pk>/restart/", views.restart, name="restart"),
+    path("<int:pk>/uninstall/", views.uninstall, name="uninstall"),
+    path("<int:pk>/detach/", views.detach, name="detach"),
+    path("<int:pk>/load/", views.load, name="load"),
+    path("<int:pk>/discover/", views.discover, name="discover"),
+    path("<int:pk>/test/", views.test, name="test"),
+    path("<int:pk>/default/", views.default, name="default"),
+    path("<int:pk>/keep-running/", views.keep_running, name="keep_running"),
+    path("<int:pk>/default-model/<int:model_pk>/", views.default_model, name="default_model"),
+    path("<int:pk>/parameters/", views.parameters, name="parameters"),
+    path("<int:pk>/reset/", views.reset, name="reset"),
+    path("<int:pk>/environment/", views.environment, name="environment"),
+    path("<int:pk>/logs/", views.logs, name="logs"),
+    path("<int:pk>/try/", trial_views.try_engine, name="try"),
+    path("<int:pk>/trials/<int:trial_pk>.wav", trial_views.audio, name="audio"),
+]

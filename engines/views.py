@@ -1,0 +1,236 @@
+"""The engines' pages and verbs."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import HttpResponseClientRedirect
+
+from accounts.models import User
+from catalog.models import CatalogEntry, EngineType, Variant
+from engines import attach as attachments
+from engines import preferences, services
+from engines.models import Engine, EngineModel
+from engines.pages import TABS, engine_context
+from engines.queries import EngineFilter, engines_page, engines_shown, hosts_with_engines
+from engines.schema import read_texts, settings_of
+from engines.verdict import verdicts
+from engines.work import log_tail
+from hosts.models import Host
+
+MAX_LOG_LINES = 200_000
+
+
+def _user(request: HttpRequest) -> User:
+    return cast(User, request.user)
+
+
+def _is_htmx(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true"
+
+
+def _changed(request: HttpRequest, pk: int) -> HttpResponse:
+    """The part of what changed: a row in the list, the head on the engine's own page."""
+    if not _is_htmx(request):
+        return redirect("engines:engine", pk=pk)
+    engine = get_object_or_404(engines_shown(), pk=pk)
+    is_row = request.headers.get("HX-Target", "") == f"engine-{pk}"
+    template = "engines/_engine.html" if is_row else "engines/_head.html"
+    return render(request, template, {"engine": engine, "viewer": request.user})
+
+
+def _engine(pk: int) -> Engine:
+    return get_object_or_404(Engine.objects.select_related("host", "variant"), pk=pk)
+
+
+@require_GET
+def list_engines(request: HttpRequest) -> HttpResponse:
+    wanted = EngineFilter.read(request.GET.dict())
+    context = {
+        "nav": "engines",
+        "wanted": wanted,
+        "page": engines_page(wanted),
+        "hosts": hosts_with_engines(),
+        "types": EngineType.choices,
+        "states": Engine.State.choices,
+        "viewer": request.user,
+        "socket_path": f"/ws/engines/?{wanted.query}&page={wanted.page}",
+    }
+    is_part = request.headers.get("HX-Target") == "engine-list"
+    return render(request, "engines/_list.html" if is_part else "engines/list.html", context)
+
+
+@require_GET
+def engine(request: HttpRequest, pk: int) -> HttpResponse:
+    tab = request.GET.get("tab", "try")
+    shown = get_object_or_404(engines_shown(), pk=pk)
+    context = engine_context(shown, _user(request), tab if tab in TABS else "try")
+    return render(request, "engines/engine.html", {"nav": "engines", **context})
+
+
+@require_GET
+def choose(request: HttpRequest, entry_pk: int) -> HttpResponse:
+    entry = get_object_or_404(CatalogEntry.objects.select_related("source"), pk=entry_pk)
+    variants = [variant for variant in entry.variants.all() if not variant.is_withdrawn]
+    wanted = request.GET.get("variant", "")
+    chosen = next((row for row in variants if str(row.pk) == wanted), None) or variants[0]
+    context = {
+        "nav": "catalog",
+        "entry": entry,
+        "variants": variants,
+        "chosen": chosen,
+        "verdicts": verdicts(entry, chosen),
+        "viewer": request.user,
+    }
+    template = "engines/_choose.html" if _is_htmx(request) else "engines/choose.html"
+    return render(request, template, context)
+
+
+@require_POST
+def install(request: HttpRequest) -> HttpResponse:
+    numbers = [request.POST.get(key, "") for key in ("variant", "host")]
+    variant_pk, host_pk = (int(text) if text.isdecimal() else 0 for text in numbers)
+    job = services.install_engine(
+        get_object_or_404(Variant.objects.select_related("entry__source"), pk=variant_pk),
+        host=get_object_or_404(Host, pk=host_pk),
+        user=_user(request),
+        starts=request.POST.get("starts") == "on",
+    )
+    answer = redirect("jobs:job", pk=job.pk)
+    return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer
+
+
+@require_POST
+def start(request: HttpRequest, pk: int) -> HttpResponse:
+    services.start_engine(_engine(pk), user=_user(request))
+    return _changed(request, pk)
+
+
+@require_POST
+def stop(request: HttpRequest, pk: int) -> HttpResponse:
+    services.stop_engine(_engine(pk), user=_user(request))
+    return _changed(request, pk)
+
+
+@require_POST
+def restart(request: HttpRequest, pk: int) -> HttpResponse:
+    services.restart_engine(_engine(pk), user=_user(request))
+    return _changed(request, pk)
+
+
+@require_POST
+def uninstall(request: HttpRequest, pk: int) -> HttpResponse:
+    services.uninstall_engine(_engine(pk), user=_user(request))
+    return _changed(request, pk)
+
+
+@require_POST
+def load(request: HttpRequest, pk: int) -> HttpResponse:
+    services.load_model(_engine(pk), model=request.POST.get("model", ""), user=_user(request))
+    return _changed(request, pk)
+
+
+@require_POST
+def discover(request: HttpRequest, pk: int) -> HttpResponse:
+    services.discover_models(_engine(pk), user=_user(request))
+    return _changed(request, pk)
+
+
+@require_POST
+def test(request: HttpRequest, pk: int) -> HttpResponse:
+    services.test_engine(_engine(pk), user=_user(request))
+    return _changed(request, pk)
+
+
+@require_POST
+def default(request: HttpRequest, pk: int) -> HttpResponse:
+    services.set_default_engine(_engine(pk), user=_user(request))
+    return _changed(request, pk)
+
+
+@require_POST
+def keep_running(request: HttpRequest, pk: int) -> HttpResponse:
+    keeps = request.POST.get("keeps") == "on"
+    services.set_keep_running(_engine(pk), keeps=keeps, user=_user(request))
+    return _changed(request, pk)
+
+
+@require_POST
+def default_model(request: HttpRequest, pk: int, model_pk: int) -> HttpResponse:
+    model = get_object_or_404(EngineModel, pk=model_pk, engine_id=pk)
+    services.set_default_model(model, user=_user(request))
+    return _changed(request, pk)
+
+
+@require_POST
+def parameters(request: HttpRequest, pk: int) -> HttpResponse:
+    shown = _engine(pk)
+    values, refused = read_texts(shown, request.POST.dict())
+    if not refused:
+        shown = preferences.set_parameters(shown, values=values, user=_user(request))
+        shown = preferences.set_language(
+            shown, language=request.POST.get("default_language", ""), user=_user(request)
+        )
+    context = {"engine": shown, "settings": settings_of(shown, refused=refused), "saved": True}
+    return _form(request, shown, context, status=400 if refused else 200)
+
+
+@require_POST
+def reset(request: HttpRequest, pk: int) -> HttpResponse:
+    name = request.POST.get("name", "")
+    shown = preferences.reset_parameter(_engine(pk), name=name, user=_user(request))
+    context = {"engine": shown, "settings": settings_of(shown), "saved": True}
+    return _form(request, shown, context)
+
+
+def _form(
+    request: HttpRequest, shown: Engine, context: dict[str, object], *, status: int = 200
+) -> HttpResponse:
+    """The parameters' form after a save: the part for htmx, the whole page for a plain form."""
+    whole = engine_context(shown, _user(request), "settings") | context
+    template = "engines/_parameters.html" if _is_htmx(request) else "engines/engine.html"
+    return render(request, template, {"nav": "engines", **whole}, status=status)
+
+
+@require_POST
+def environment(request: HttpRequest, pk: int) -> HttpResponse:
+    shown = _engine(pk)
+    preferences.set_environment(
+        shown, text=request.POST.get("environment", ""), user=_user(request)
+    )
+    if shown.definition.get("is_in_place"):
+        restarts = request.POST.get("restarts") == "on"
+        preferences.set_restarts_on_change(shown, restarts=restarts, user=_user(request))
+    context = {**engine_context(shown, _user(request), "settings"), "environment_saved": True}
+    template = "engines/_environment.html" if _is_htmx(request) else "engines/engine.html"
+    return render(request, template, {"nav": "engines", **context})
+
+
+@require_POST
+def attach(request: HttpRequest) -> HttpResponse:
+    host = get_object_or_404(Host, host_type=Host.Type.SUBPROCESS)
+    attached = attachments.attach_engine(
+        request.POST.get("url", ""), host=host, user=_user(request)
+    )
+    answer = redirect("engines:engine", pk=attached.pk)
+    return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer
+
+
+@require_POST
+def detach(request: HttpRequest, pk: int) -> HttpResponse:
+    attachments.detach_engine(_engine(pk), user=_user(request))
+    answer = redirect("engines:list")
+    return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer
+
+
+@require_GET
+def logs(request: HttpRequest, pk: int) -> HttpResponse:
+    """All that is kept of what the engine wrote, as a file."""
+    shown = _engine(pk)
+    text = "\n".join(log_tail(shown, lines=MAX_LOG_LINES))
+    answer = HttpResponse(text + "\n", content_type="text/plain; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{shown.name}.log"'
+    return answer
