@@ -62,19 +62,20 @@ class LiveConsumer(AsyncWebsocketConsumer):
         while self.wanted:
             renders = list(self.wanted.values())
             self.wanted.clear()
-            html = await asyncio.get_running_loop().run_in_executor(POOL, self._render, renders)
-            if html is None:
+            parts = await asyncio.get_running_loop().run_in_executor(POOL, self._render, renders)
+            if parts is None:
                 await self.close(code=NOT_SIGNED_IN)
                 return
-            if html:
+            for html in parts:
+                # One message a part: a browser that parses a table row after a div loses it.
                 await self.send(text_data=html)
 
-    def _render(self, renders: list[Render]) -> str | None:
+    def _render(self, renders: list[Render]) -> list[str] | None:
         close_old_connections()
         user = User.objects.filter(pk=self.user_pk, is_active=True).first()
         if user is None:
             return None
-        return "".join(render(user) for render in renders)
+        return [html for render in renders if (html := render(user))]
 
     async def job_changed(self, message: dict[str, Any]) -> None:
         self.want("ring", render_ring)
