@@ -1,36 +1,212 @@
-"""Every setting of abm, read from the environment once. `.env.example` lists them all."""
+"""Every setting of abm, read once from the environment; README and .env.example list them.
+
+A value that makes no sense stops the start with one sentence.
+"""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from environs import Env
+from abm.environment import Reader, WrongSetting
+from abm.filesystem import journal_for
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = Env()
-env.read_env(str(BASE_DIR / ".env"), recurse=False)
+VERSION = "0.1.0"
+COMPATIBLE_VERSION = "1.1.2"
+"""The version of Audiobook Maker whose catalogs and engines abm speaks with."""
+SEED_CATALOG = (
+    "https://github.com/DigiJoe79/audiobook-maker-engines/releases/latest/download/catalog.yaml"
+)
 
-DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "data"))).resolve()
-SECRET_KEY = "replaced-in-the-real-file"
-DEBUG = env.bool("DEBUG", False)
-ALLOWED_HOSTS = ["*"]
-ROOT_URLCONF = "abm.urls"
-AUTH_USER_MODEL = "accounts.User"
-USE_TZ = True
-TIME_ZONE = "UTC"
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+try:
+    read = Reader(BASE_DIR / ".env")
+    DATA_DIR = read.folder("DATA_DIR", BASE_DIR / "data")
+    HOST = read.text("HOST", "127.0.0.1")
+    PORT = read.number("PORT", 8765, least=1, most=65535)
+    PUBLIC_URL = read.text("PUBLIC_URL", "").rstrip("/")
+    EXTRA_HOSTS = read.words("ALLOWED_HOSTS")
+    SECRET_KEY = read.secret("SECRET_KEY") or read.kept_secret(DATA_DIR / "secret_key")
+    DEBUG = read.flag("DEBUG", default=False)
+    LOG_LEVEL = read.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
+    LOG_FORMAT = read.choice("LOG_FORMAT", "console", ["console", "json"])
+    DATABASE_URL = read.text("DATABASE_URL", "")
+    REDIS_URL = read.text("REDIS_URL", "")
+    SQLITE_JOURNAL = read.choice("SQLITE_JOURNAL", "auto", ["auto", "wal", "delete"])
+    ADMIN_USERNAME = read.text("ADMIN_USERNAME", "")
+    ADMIN_PASSWORD = read.secret("ADMIN_PASSWORD")
+    ENGINES_DIR = read.folder("ENGINES_DIR", None)
+    DEFAULT_ENGINE_RUNNER = read.choice("DEFAULT_ENGINE_RUNNER", "local", ["local", "docker"])
+    ENGINE_PORT_START = read.number("ENGINE_PORT_START", 8766, least=1024, most=65535)
+    ENGINE_PORT_MAX = read.number(
+        "ENGINE_PORT_MAX", max(9765, ENGINE_PORT_START), least=ENGINE_PORT_START, most=65535
+    )
+    ENGINE_HTTP_TIMEOUT = read.seconds("ENGINE_HTTP_TIMEOUT", 300)
+    ENGINE_HEALTH_CHECK_TIMEOUT = read.seconds("ENGINE_HEALTH_CHECK_TIMEOUT", 5)
+    ENGINE_START_TIMEOUT = read.seconds("ENGINE_START_TIMEOUT", 120)
+    ENGINE_STOP_TIMEOUT = read.seconds("ENGINE_STOP_TIMEOUT", 10)
+    CATALOG_URL = read.text("CATALOG_URL", SEED_CATALOG)
+    CATALOG_SYNC = read.flag("CATALOG_SYNC", default=True)
+    MAX_UPLOAD_MB = read.number("MAX_UPLOAD_MB", 100, least=1, most=100_000)
+    JOBS_PER_HOST = read.number("JOBS_PER_HOST", 2, least=1, most=64)
+    WORKER_THREADS = read.number("WORKER_THREADS", 8, least=2, most=64)
+    WEB_THREADS = read.number("WEB_THREADS", 8, least=2, most=64)
+    JOB_HEARTBEAT_SECONDS = read.seconds("JOB_HEARTBEAT_SECONDS", 2)
+    JOB_LOST_SECONDS = read.seconds("JOB_LOST_SECONDS", 10)
+    JOB_SWEEP_SECONDS = read.seconds("JOB_SWEEP_SECONDS", 5)
+    TIME_ZONE = read.time_zone("TIME_ZONE", "UTC")
+    DATABASES: dict[str, dict[str, Any]] = {
+        "default": read.database(
+            "DATABASE_URL", DATA_DIR / "abm.sqlite3", journal_for(DATA_DIR, SQLITE_JOURNAL)
+        )
+    }
+except WrongSetting as error:
+    raise SystemExit(f"abm cannot start: {error}") from None
+
+IS_EMBEDDED = not REDIS_URL
+"""Without Redis one process holds web, worker, clock and link."""
+
+ALLOWED_HOSTS = read.allowed_hosts(HOST, PUBLIC_URL, EXTRA_HOSTS)
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None
+SESSION_COOKIE_NAME = "abm_session"
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "media-src": ["'self'", "blob:"],
+        "connect-src": ["'self'"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
 INSTALLED_APPS = [
-    "channels",
-    "django.contrib.admin",
+    "abm.admin_site.AbmAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "channels",
     "django_htmx",
+    "csp",
     "accounts",
     "jobs",
-    "hosts",
     "catalog",
+    "hosts",
     "engines",
     "abm",
 ]
-DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{DATA_DIR}/abm.sqlite3")}
+MIDDLEWARE = [
+    "abm.middleware.NamedHostMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "abm.middleware.SignedInMiddleware",
+    "abm.middleware.RefusedMiddleware",
+]
+ROOT_URLCONF = "abm.urls"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "abm.context.running",
+            ],
+            "builtins": ["abm.templatetags.show"],
+        },
+    }
+]
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "accounts:login"
+LOGIN_REDIRECT_URL = "dashboard"
+LOGOUT_REDIRECT_URL = "accounts:login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+    )
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+LANGUAGE_CODE = "en"
+USE_I18N = False
+FORMAT_MODULE_PATH = None
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage."
+        + ("StaticFilesStorage" if DEBUG else "ManifestStaticFilesStorage")
+    },
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_MB * 1_000_000
+FILE_UPLOAD_TEMP_DIR = None
+
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    if IS_EMBEDDED
+    else {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+}
+
+if IS_EMBEDDED:
+    CHANNEL_LAYERS: dict[str, Any] = {
+        "default": {
+            "BACKEND": "abm.layers.ThreadSafeInMemoryChannelLayer",
+            "CONFIG": {"capacity": 2_000},
+        }
+    }
+    CELERY_BROKER_URL = "memory://"
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
+else:
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            "CONFIG": {"hosts": [REDIS_URL], "capacity": 2_000},
+        }
+    }
+    CELERY_BROKER_URL = REDIS_URL
+    CELERY_BROKER_TRANSPORT_OPTIONS = {}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_ACKS_LATE = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = WORKER_THREADS
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "jobs.sweep", "schedule": JOB_SWEEP_SECONDS},
+    "prune": {"task": "jobs.prune", "schedule": 3600.0},
+    "catalog": {"task": "catalog.sync_due", "schedule": 600.0},
+}
+
+LOGGING = read.logging(LOG_LEVEL, LOG_FORMAT)
+SILENCED_SYSTEM_CHECKS: list[str] = []

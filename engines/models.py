@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from catalog.models import EngineType, Variant
+from engines.results import Quality, Segment, curl_of, quality_of, segments_of
 from hosts.models import Host
 
 
@@ -116,6 +119,11 @@ class Engine(models.Model):
     def is_running(self) -> bool:
         return self.state == self.State.RUNNING
 
+    @property
+    def definition_text(self) -> str:
+        """The definition for reading."""
+        return json.dumps(self.definition, indent=2, ensure_ascii=False)
+
 
 class EngineModel(models.Model):
     """A model that an engine says it has (a row of its `/models`)."""
@@ -166,3 +174,26 @@ class Trial(models.Model):
         if not self.audio_seconds:
             return None
         return self.took_seconds / self.audio_seconds
+
+    @property
+    def transcript(self) -> str | None:
+        """What was heard; None for a result that is no transcript."""
+        text = self.result.get("text")
+        return text.strip() if isinstance(text, str) else None
+
+    @property
+    def segments(self) -> list[Segment]:
+        return segments_of(self.result)
+
+    @property
+    def quality(self) -> Quality | None:
+        return quality_of(self.result)
+
+    @property
+    def curl(self) -> str:
+        """The same call for a shell; empty for analyses, whose sound would not fit a line."""
+        paths = {"tts": "/generate", "text": "/segment", "stt": "/transcribe"}
+        path = paths.get(self.engine.engine_type)
+        if path is None or not self.engine.url or self.quality is not None:
+            return ""
+        return curl_of(self.engine.url, path, self.request)

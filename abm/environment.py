@@ -1,0 +1,200 @@
+"""Reading the environment: typed, with a sentence for every value that makes no sense."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import zoneinfo
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from environs import Env
+
+
+class WrongSetting(Exception):
+    """A variable has a value that cannot be used; the message is a sentence that names both."""
+
+
+class Reader:
+    """The process's environment, and below it the lines of a `.env` file."""
+
+    def __init__(self, file: Path) -> None:
+        env = Env()
+        if file.is_file():
+            env.read_env(str(file), recurse=False)
+        self._env = env
+
+    def text(self, name: str, default: str) -> str:
+        return str(self._env.str(name, default)).strip()
+
+    def words(self, name: str) -> list[str]:
+        """A list with commas."""
+        return [word.strip() for word in self.text(name, "").split(",") if word.strip()]
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        text = self.text(name, "true" if default else "false").lower()
+        if text in {"1", "true", "yes", "on"}:
+            return True
+        if text in {"0", "false", "no", "off", ""}:
+            return False
+        raise WrongSetting(f"{name} is “{text}”; it must be true or false.")
+
+    def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
+        text = self.text(name, default)
+        for choice in choices:
+            if text.lower() == choice.lower():
+                return choice
+        raise WrongSetting(f"{name} is “{text}”; it must be one of {', '.join(choices)}.")
+
+    def number(self, name: str, default: int, *, least: int, most: int) -> int:
+        text = self.text(name, str(default))
+        if text.lstrip("-").isdecimal() and least <= int(text) <= most:
+            return int(text)
+        raise WrongSetting(f"{name} is “{text}”; it must be a whole number from {least} to {most}.")
+
+    def seconds(self, name: str, default: float) -> float:
+        text = self.text(name, str(default))
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1
+        if 0 < value <= 86_400:
+            return value
+        raise WrongSetting(f"{name} is “{text}”; it must be seconds above 0, at most 86400.")
+
+    def folder(self, name: str, default: Path | None) -> Any:
+        """An absolute path, or None where there is neither a value nor a default."""
+        text = self.text(name, "")
+        if not text:
+            return default
+        return Path(text).expanduser().resolve()
+
+    def time_zone(self, name: str, default: str) -> str:
+        text = self.text(name, default)
+        try:
+            zoneinfo.ZoneInfo(text)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+            raise WrongSetting(
+                f"{name} is “{text}”; it must be the name of a zone, such as Europe/Berlin."
+            ) from None
+        return text
+
+    def secret(self, name: str) -> str:
+        """From the variable, or from the file that `<name>_FILE` names."""
+        file, value = self.text(f"{name}_FILE", ""), self.text(name, "")
+        if file and value:
+            raise WrongSetting(f"{name} and {name}_FILE are both set; keep one of them.")
+        if not file:
+            return value
+        try:
+            return Path(file).expanduser().read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise WrongSetting(
+                f"{name}_FILE names “{file}”, which cannot be read: {error}"
+            ) from None
+
+    def kept_secret(self, file: Path) -> str:
+        """A random secret that is made once and kept in `file`, readable by its owner only."""
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                return file.read_text().strip()
+            with os.fdopen(handle, "w") as opened:
+                opened.write(secrets.token_urlsafe(50))
+            return file.read_text().strip()
+        except OSError as error:
+            raise WrongSetting(
+                f"the data directory {file.parent} cannot be used: {error.strerror}. "
+                "Give abm's user the right to write there, or set DATA_DIR to another place."
+            ) from None
+
+    def database(self, name: str, file: Path, journal: str) -> dict[str, Any]:
+        """Django's DATABASES entry: SQLite in `file`, or what a URL names."""
+        url = self.text(name, "")
+        parts = urlsplit(url)
+        if not url or parts.scheme == "sqlite":
+            place = unquote(parts.path) if url else str(file)
+            return _sqlite(place, journal)
+        if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
+            raise WrongSetting(
+                f"{name} must look like postgres://user:password@host:5432/name "
+                "or sqlite:////path/to/file."
+            )
+        options: dict[str, Any] = dict(parse_qsl(parts.query))
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": unquote(parts.path.strip("/")),
+            "USER": unquote(parts.username or ""),
+            "PASSWORD": unquote(parts.password or "") or self.secret("DATABASE_PASSWORD"),
+            "HOST": unquote(parts.hostname or ""),
+            "PORT": str(parts.port or ""),
+            "CONN_MAX_AGE": 60,
+            "CONN_HEALTH_CHECKS": True,
+            "OPTIONS": options,
+        }
+
+    def allowed_hosts(self, host: str, public_url: str, extra: Sequence[str]) -> list[str]:
+        """Names under which abm may be asked for: its own, the public one, and the extra ones."""
+        names = ["localhost", "127.0.0.1", "[::1]", *extra]
+        if public_url:
+            names.append(urlsplit(public_url).hostname or "")
+        if host not in {"127.0.0.1", "localhost", "::1"}:
+            names += [socket.gethostname(), f"{socket.gethostname()}.local", *own_addresses(host)]
+        return [name for name in dict.fromkeys(names) if name]
+
+    def logging(self, level: str, form: str) -> dict[str, Any]:
+        """Python's logging through structlog's formatter: words for people, or JSON."""
+        return {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"abm": {"()": "abm.logs.formatter", "form": form}},
+            "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "abm"}},
+            "root": {"handlers": ["console"], "level": level},
+            "loggers": {
+                "daphne": {"level": "WARNING"},
+                "celery": {"level": "WARNING"},
+                "kombu": {"level": "WARNING"},
+                "httpx": {"level": "WARNING"},
+                "django.request": {"level": "ERROR"},
+                "django.channels.server": {"level": "WARNING"},
+                "asyncio": {"level": "WARNING"},
+            },
+        }
+
+
+def own_addresses(host: str) -> list[str]:
+    """The addresses of this machine that `host` makes abm listen on."""
+    if host not in {"0.0.0.0", "::"}:
+        return [host]
+    found = set()
+    # No packet is sent: connecting a datagram socket only asks the routing table.
+    for family, target in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((target, 9))
+                found.add(probe.getsockname()[0])
+        except OSError:
+            continue
+    with contextlib.suppress(OSError):
+        found.update(row[4][0] for row in socket.getaddrinfo(socket.gethostname(), None))
+    return sorted(f"[{name}]" if ":" in str(name) else str(name) for name in found)
+
+
+def _sqlite(place: str, journal: str) -> dict[str, Any]:
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": place,
+        "CONN_MAX_AGE": 60,
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": f"PRAGMA journal_mode={journal};PRAGMA synchronous=NORMAL;"
+            "PRAGMA cache_size=-4000;PRAGMA temp_store=MEMORY;",
+        },
+    }

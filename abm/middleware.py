@@ -1,0 +1,67 @@
+"""What every request meets: a host name that abm knows, a login, a kind no."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
+
+from accounts.refused import Refused
+
+
+class NamedHostMiddleware(MiddlewareMixin):
+    """A Host header that abm does not answer to is refused with the variable that allows it."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        try:
+            request.get_host()
+        except DisallowedHost:
+            name = request.META.get("HTTP_HOST", "")[:200].rpartition(":")[0] or "that name"
+            return HttpResponse(
+                f"abm does not answer to “{name}”. Start it with ALLOWED_HOSTS={name} "
+                "(names with commas between them), or with PUBLIC_URL set to its address.\n",
+                status=400,
+                content_type="text/plain; charset=utf-8",
+            )
+        return None
+
+
+class SignedInMiddleware(LoginRequiredMiddleware):
+    """Every view needs a login unless it says otherwise; htmx is sent to the login as a page."""
+
+    def handle_no_permission(self, request: HttpRequest, view_func: object) -> HttpResponseBase:  # type: ignore[override]
+        answer = super().handle_no_permission(request, view_func)  # type: ignore[arg-type]
+        if request.headers.get("HX-Request") != "true":
+            return answer
+        refused = HttpResponse(status=401)
+        refused["HX-Redirect"] = settings.LOGIN_REDIRECT_URL and "/accounts/login/"
+        return refused
+
+
+class RefusedMiddleware(MiddlewareMixin):
+    """Turns Refused into the answer that fits who asked: a part, a page, or JSON."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return answer_of(request, exception) if isinstance(exception, Refused) else None
+
+
+def answer_of(request: HttpRequest, refused: Refused) -> HttpResponse:
+    """A refusal as htmx, a browser or a program wants it, with its status."""
+    if request.path.startswith("/api/"):
+        values = ";".join(f"{key}:{value}" for key, value in refused.params.items())
+        detail = f"[{refused.code}]{values}"
+        return JsonResponse({"detail": detail}, status=refused.status)
+    context = {"kind": "error", "text": refused.message, "code": refused.code}
+    if request.headers.get("HX-Request") == "true":
+        answer = render(request, "parts/_message.html", context, status=refused.status)
+        answer["HX-Retarget"] = "#messages"
+        answer["HX-Reswap"] = "innerHTML"
+        return answer
+    messages.get_messages(request)
+    return render(
+        request, "refused.html", {**context, "status": refused.status}, status=refused.status
+    )

@@ -1,0 +1,18 @@
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+
+from accounts import views
+
+app_name = "accounts"
+
+urlpatterns = [
+    path("login/", views.SignIn.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("setup/<str:token>/", views.setup, name="setup"),
+    path("profile/", views.profile, name="profile"),
+    path("users/", views.users, name="users"),
+    path("users/add/", views.add, name="add"),
+    path("users/<int:pk>/role/", views.role, name="role"),
+    path("users/<int:pk>/active/", views.active, name="active"),
+    path("users/<int:pk>/password/", views.password, name="password"),
+]

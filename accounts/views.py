@@ -1,0 +1,106 @@
+"""Signing in, the first admin, people."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.contrib import messages
+from django.contrib.auth import login, update_session_auth_hash
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts import services
+from accounts.forms import SignInForm
+from accounts.models import User
+from accounts.roles import require_role
+from accounts.setup import make_first_admin, needs_setup, require_setup_token
+
+
+def _user(request: HttpRequest) -> User:
+    return cast(User, request.user)
+
+
+@method_decorator(login_not_required, name="dispatch")
+class SignIn(LoginView):
+    """Django's own view with abm's form; says how to begin while there is no admin."""
+
+    template_name = "accounts/login.html"
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
+        return super().get_context_data(needs_setup=needs_setup(), **kwargs)
+
+
+@login_not_required
+@sensitive_post_parameters("password")
+def setup(request: HttpRequest, token: str) -> HttpResponse:
+    """The page behind the one-time link."""
+    require_setup_token(token)
+    if request.method != "POST":
+        return render(request, "accounts/setup.html")
+    user = make_first_admin(
+        token, name=request.POST.get("name", ""), password=request.POST.get("password", "")
+    )
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    return redirect("dashboard")
+
+
+@require_GET
+def users(request: HttpRequest) -> HttpResponse:
+    require_role(_user(request), User.Role.ADMIN)
+    context = {"nav": "settings", "people": User.objects.all(), "roles": User.Role.choices}
+    return render(request, "accounts/users.html", context)
+
+
+@require_POST
+@sensitive_post_parameters("password")
+def add(request: HttpRequest) -> HttpResponse:
+    made = services.add_user(
+        name=request.POST.get("name", ""),
+        password=request.POST.get("password", ""),
+        role=request.POST.get("role", ""),
+        user=_user(request),
+    )
+    messages.success(request, f"{made.username} can sign in now.")
+    return redirect("accounts:users")
+
+
+@require_POST
+def role(request: HttpRequest, pk: int) -> HttpResponse:
+    person = get_object_or_404(User, pk=pk)
+    services.set_role(person, role=request.POST.get("role", ""), user=_user(request))
+    messages.success(request, f"{person.username} is {person.get_role_display().lower()} now.")
+    return redirect("accounts:users")
+
+
+@require_POST
+def active(request: HttpRequest, pk: int) -> HttpResponse:
+    person = get_object_or_404(User, pk=pk)
+    is_active = request.POST.get("active") == "on"
+    services.set_active(person, is_active=is_active, user=_user(request))
+    words = "can sign in again" if is_active else "cannot sign in any more"
+    messages.success(request, f"{person.username} {words}.")
+    return redirect("accounts:users")
+
+
+@require_POST
+@sensitive_post_parameters("password")
+def password(request: HttpRequest, pk: int) -> HttpResponse:
+    person = get_object_or_404(User, pk=pk)
+    services.set_password(person, password=request.POST.get("password", ""), user=_user(request))
+    messages.success(request, f"{person.username} has a new password.")
+    if person.pk == _user(request).pk:
+        update_session_auth_hash(request, person)
+        return redirect("accounts:profile")
+    return redirect("accounts:users")
+
+
+@require_GET
+def profile(request: HttpRequest) -> HttpResponse:
+    return render(request, "accounts/profile.html", {"nav": "settings"})
