@@ -76,9 +76,7 @@ class Parameter(BaseModel):
             below = self.min is not None and value < self.min
             above = self.max is not None and value > self.max
             if below or above:
-                raise ValueRefused(
-                    f"{subject} must be {self.range_text}; {_number(value)} is not."
-                )
+                raise ValueRefused(f"{subject} must be {self.range_text}; {_number(value)} is not.")
         return value
 
     def _typed(self, value: Any, subject: str) -> Any:

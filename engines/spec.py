@@ -31,7 +31,6 @@ def spec_of(engine: Engine) -> EngineSpec:
         environment={str(key): str(value) for key, value in engine.environment.items()},
         samples_dir=Path(engine.host.samples_path or settings.DATA_DIR / "samples"),
         models_dir=Path(engine.host.models_path or settings.DATA_DIR / "models"),
-        restarts_on_change=engine.restarts_on_change,
     )
 
 

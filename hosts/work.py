@@ -10,7 +10,7 @@ from django.utils import timezone
 from hosts.models import Host
 from hosts.runners.base import EngineRunner, HostFacts, RunnerError
 from hosts.runners.registry import open_runner
-from jobs.events import announce
+from jobs.events import announce, hint
 
 LOW_DISK_BYTES = 2_000_000_000
 HIGH_MEMORY_SHARE = 0.95
@@ -50,7 +50,10 @@ def probe(host: Host) -> Host:
     )
     text = f"{host}: {host.state_text or host.get_state_display()}"
     changed = before != (host.state, host.state_text)
-    announce("hosts", "host.changed", text=text if changed else "", pk=host.pk)
+    if changed:
+        announce("hosts", "host.changed", text=text, pk=host.pk)
+    else:
+        hint("hosts", "host.changed", pk=host.pk)
     return host
 
 

@@ -141,7 +141,14 @@ class JobRun:
             job = self.job
             values: dict[str, Any] = {}
             if dirty:
-                for name in ["steps", "progress_done", "progress_total", "progress_unit", "percent", "rate"]:
+                for name in [
+                    "steps",
+                    "progress_done",
+                    "progress_total",
+                    "progress_unit",
+                    "percent",
+                    "rate",
+                ]:
                     values[name] = getattr(job, name)
             number = self._number
         due = time.monotonic() - self._beaten >= settings.JOB_HEARTBEAT_SECONDS

@@ -108,9 +108,6 @@ class EngineSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     samples_dir: Path | None = None
     models_dir: Path | None = None
-    restarts_on_change: bool = False
-    """Developer's comfort: end and start again when a file in `source_dir` is saved."""
-    uninstall_keeps_files: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,3 +244,7 @@ class EngineRunner(ABC):
     @abstractmethod
     def size(self, spec: EngineSpec) -> int | None:
         """Bytes that the installed engine takes on disk."""
+
+    @abstractmethod
+    def end_orphan(self, pid: int, created: float) -> None:
+        """End a process group that a dead abm left, if `pid` is still the process of `created`."""

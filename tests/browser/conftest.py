@@ -37,9 +37,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """An abm with an admin; the tests that kill or restart it make one of their own."""
-    server = Served(
-        tmp_path_factory.mktemp("abm"), ADMIN_USERNAME=ADMIN, ADMIN_PASSWORD=PASSWORD
-    )
+    server = Served(tmp_path_factory.mktemp("abm"), ADMIN_USERNAME=ADMIN, ADMIN_PASSWORD=PASSWORD)
     server.start()
     yield server
     server.kill()
