@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.contrib.admin.apps import AdminConfig
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -23,7 +22,3 @@ class AbmAdminSite(admin.AdminSite):
         if request.user.is_authenticated:
             raise PermissionDenied("The admin needs the role admin.")
         return redirect_to_login(request.get_full_path())
-
-
-class AbmAdminConfig(AdminConfig):
-    default_site = "abm.admin_site.AbmAdminSite"

@@ -27,27 +27,25 @@ MAX_ENGINES = 1000
 MAX_DEFINITION_CHARACTERS = 200_000
 TYPES = ("tts", "stt", "text", "audio")
 
-Name = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z][a-z0-9-]*\Z", max_length=64)]
+Name = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
 Language = Annotated[
     str,
-    StringConstraints(strict=True, pattern=r"^[a-z]{2,3}(-[a-z0-9]{2,8}){0,2}\Z", to_lower=True),
+    StringConstraints(strict=True, pattern=r"^[a-z]{2,3}(-[a-z0-9]{2,8}){0,2}$", to_lower=True),
 ]
-Tag = Annotated[
-    str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
-]
+Tag = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 Platform = Annotated[
-    str, StringConstraints(strict=True, pattern=r"^[a-z0-9]+/[a-z0-9]+(/v[0-9])?\Z")
+    str, StringConstraints(strict=True, pattern=r"^[a-z0-9]+/[a-z0-9]+(/v[0-9])?$")
 ]
 ImageName = Annotated[
     str,
     StringConstraints(
         strict=True,
         max_length=255,
-        pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*\Z",
+        pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$",
     ),
 ]
 AppVersion = Annotated[
-    str, StringConstraints(strict=True, pattern=r"^v?[0-9]{1,6}(\.[0-9]{1,6}){0,3}\Z")
+    str, StringConstraints(strict=True, pattern=r"^v?[0-9]{1,6}(\.[0-9]{1,6}){0,3}$")
 ]
 
 

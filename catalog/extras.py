@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints
 
-Gigabytes = Annotated[float, Field(strict=True, ge=0, le=10_000)]
+Megabytes = Annotated[float, Field(ge=0, le=10_000_000)]
 
 
 class Text:
@@ -33,3 +33,29 @@ WebAddress = Annotated[
     StringConstraints(strict=True, strip_whitespace=True, max_length=500),
     AfterValidator(_web_address),
 ]
+
+
+class EnvironmentVariable(BaseModel):
+    """A variable that an engine reads, so that a form can ask for it."""
+
+    name: Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+    description: Text[500] = ""
+    is_required: bool = False
+    is_secret: bool = False
+
+
+class Extras(BaseModel):
+    """Sizes are what is fetched and what lies on disk afterwards, in decimal megabytes."""
+
+    version: Text[50] = ""
+    runs_anywhere: bool = False
+    """Small, on any processor, without a GPU."""
+    download_mb: Megabytes | None = None
+    disk_mb: Megabytes | None = None
+    memory_mb: Megabytes | None = None
+    vram_mb: Megabytes | None = None
+    environment: list[EnvironmentVariable] = Field(default=[], max_length=100)
+    probe: dict[str, JsonValue] = {}
+    """What the functional test should say instead of abm's own phrase."""
+    consent: Text[5000] = ""
+    """A licence or warning that a person must agree to before installing."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 
 
@@ -51,7 +53,8 @@ class CatalogSource(models.Model):
 class CatalogEntry(models.Model):
     """One engine as a source describes it. Vanished upstream = withdrawn, never deleted.
 
-    `overrides` holds the fields that an admin changed; they survive every sync.
+    The columns hold what the source says, `overrides` what an admin says instead: `effective()`
+    and `said` give what counts.
     """
 
     OVERRIDABLE = (
@@ -85,9 +88,8 @@ class CatalogEntry(models.Model):
     folder = models.CharField(max_length=500, blank=True, help_text="Where its source lies here.")
     content_hash = models.CharField(max_length=64, blank=True)
     is_withdrawn = models.BooleanField(default=False)
-    overrides = models.JSONField(default=dict, blank=True)
-    upstream_values = models.JSONField(
-        default=dict, blank=True, help_text="What the source says of each overridden field."
+    overrides = models.JSONField(
+        default=dict, blank=True, help_text="What an admin says instead of the columns above."
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -100,7 +102,28 @@ class CatalogEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.display_name
+        return str(self.effective("display_name"))
+
+    def effective(self, field: str) -> Any:
+        """What counts for one of OVERRIDABLE: the admin's word, else the source's."""
+        return self.overrides.get(field, getattr(self, field))
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What counts for every overridable field, for templates."""
+        return {field: self.effective(field) for field in self.OVERRIDABLE}
+
+    @property
+    def runs_anywhere(self) -> bool:
+        """Small, on any processor, without a GPU."""
+        return bool((self.extra.get("abm") or {}).get("runs_anywhere"))
+
+    @property
+    def vram_bytes(self) -> int | None:
+        """What its models need at least, where the source says so."""
+        sizes = [row.get("vram_gb") for row in self.effective("model_rows")]
+        known = [size for size in sizes if isinstance(size, int | float)]
+        return int(min(known) * 1_000_000_000) if known else None
 
 
 class Variant(models.Model):

@@ -47,7 +47,7 @@ def load(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise UnreadableYaml("It is not text in UTF-8.") from error
     if looks_like_html(text):
-        raise UnreadableYaml("It is a web page, not YAML.")
+        raise UnreadableYaml("It is a web page and not YAML; is the address right?")
     try:
         return _Builder(yaml.parse(text, Loader=_LOADER)).document()
     except yaml.YAMLError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
+from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
@@ -48,7 +49,7 @@ class EngineFilter:
     def query(self) -> str:
         """As a part of an address, without the page."""
         values = {"type": self.type, "host": self.host, "state": self.state, "q": self.text}
-        return "&".join(f"{key}={value}" for key, value in values.items() if value)
+        return urlencode({key: value for key, value in values.items() if value})
 
 
 def engines_shown() -> QuerySet[Engine]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+
+from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
 from hosts.models import Host
 from jobs.events import announce
+
+log = logging.getLogger(__name__)
 
 LOCAL_HOST_ID = "local"
 
@@ -68,3 +74,19 @@ def set_host_paths(host: Host, *, samples: str, models: str, user: User | None) 
 def mark_seen(host_pk: int) -> None:
     """Note that the host told us something just now."""
     Host.objects.filter(pk=host_pk).update(seen_at=timezone.now())
+
+
+def ask_probe(host: Host, *, user: User | None) -> Host:
+    """Have the host's facts read soon; the answer shows up on every open page."""
+    require_role(user, User.Role.OPERATOR)
+    if not host.is_enabled:
+        raise Refused("HOST_DISABLED", f"{host} is switched off. Switch it on in its settings.")
+    transaction.on_commit(lambda: _send_probe(host.pk))
+    return host
+
+
+def _send_probe(pk: int) -> None:
+    try:
+        current_app.send_task("hosts.probe", args=[pk], retry=False)
+    except (OperationalError, OSError) as error:
+        log.warning("the broker did not take the probe of host %s: %s", pk, error)

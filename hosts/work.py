@@ -67,3 +67,10 @@ def _judge(facts: HostFacts) -> tuple[Host.State, str]:
         if share > HIGH_MEMORY_SHARE:
             return Host.State.DEGRADED, f"{share:.0%} of the memory is in use."
     return Host.State.AVAILABLE, ""
+
+
+def probe_by_pk(pk: int) -> None:
+    """Read a host's facts; quiet for one that is gone or switched off."""
+    host = Host.objects.filter(pk=pk, is_enabled=True).first()
+    if host is not None:
+        probe(host)

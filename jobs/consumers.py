@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import close_old_connections
+from django.http import QueryDict
 from django.template.loader import render_to_string
 
 from accounts.models import User
-from jobs.models import Job, JobLine
-from jobs.queries import running_count
+from jobs.models import JobLine
+from jobs.queries import JobFilter, jobs_page, jobs_shown, running_count
 
 Render = Callable[[User], str]
 
@@ -85,14 +86,34 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
 
 class JobsConsumer(LiveConsumer):
-    """The list of jobs: rows change in place."""
+    """The list of jobs: bars move in place; the list is drawn anew when a job comes or ends."""
+
+    async def heard_topics(self) -> set[str]:
+        query = self.scope.get("query_string", b"").decode("ascii", "replace")
+        self.filter = JobFilter.read(QueryDict(query).dict())
+        self.rows: set[int] = set()
+        return await super().heard_topics()
+
+    async def connect(self) -> None:
+        await super().connect()
+        if hasattr(self, "wanted"):
+            self.want("list", self.render_list)
 
     async def job_changed(self, message: dict[str, Any]) -> None:
         await super().job_changed(message)
-        self.want(("job", message["pk"]), lambda user: render_job_row(message["pk"], user))
+        self.want("list", self.render_list)
 
     async def job_progressed(self, message: dict[str, Any]) -> None:
-        self.want(("job", message["pk"]), lambda user: render_job_row(message["pk"], user))
+        pk = int(message["pk"])
+        if pk in self.rows:
+            # The bar alone: a row swapped four times a second would lose clicks on its buttons.
+            self.want(("bar", pk), lambda user: render_progress(pk))
+
+    def render_list(self, user: User) -> str:
+        found = job_list(self.filter)
+        self.rows = found.pks
+        context = {"found": found, "wanted": self.filter, "viewer": user}
+        return render_to_string("jobs/_list.html", context)
 
 
 class JobConsumer(LiveConsumer):
@@ -101,13 +122,14 @@ class JobConsumer(LiveConsumer):
     async def heard_topics(self) -> set[str]:
         self.job_pk = int(self.scope["url_route"]["kwargs"]["pk"])
         self.last_line = self._asked_from()
+        self.is_first = True
         return {"jobs", f"job-{self.job_pk}"}
 
     def _asked_from(self) -> int:
-        """The number of the last line that the page already shows (`?after=`)."""
+        """The number of the last line that the page showed when it was loaded (`?after=`)."""
         query = self.scope.get("query_string", b"").decode("ascii", "replace")
-        value = query.rpartition("after=")[2]
-        return int(value) if value.isdigit() and len(value) < 10 else 0
+        value = QueryDict(query).get("after", "")
+        return int(value) if value.isdecimal() and len(value) < 10 else 0
 
     async def connect(self) -> None:
         await super().connect()
@@ -118,13 +140,14 @@ class JobConsumer(LiveConsumer):
 
     async def job_changed(self, message: dict[str, Any]) -> None:
         await super().job_changed(message)
-        if message["pk"] == self.job_pk:
+        if int(message["pk"]) == self.job_pk:
             self.want("head", lambda user: render_job(self.job_pk, user))
             self.want("lines", self.render_lines)
 
     async def job_progressed(self, message: dict[str, Any]) -> None:
-        if message["pk"] == self.job_pk:
-            self.want("head", lambda user: render_job(self.job_pk, user))
+        if int(message["pk"]) == self.job_pk:
+            self.want("bar", lambda user: render_part("jobs/_bar.html", self.job_pk))
+            self.want("steps", lambda user: render_part("jobs/_steps.html", self.job_pk))
 
     async def job_logged(self, message: dict[str, Any]) -> None:
         self.want("lines", self.render_lines)
@@ -133,19 +156,34 @@ class JobConsumer(LiveConsumer):
         lines = list(JobLine.objects.filter(job_id=self.job_pk, number__gt=self.last_line)[:2_000])
         if not lines:
             return ""
+        if self.is_first:
+            # A socket that comes back asks with the number of the page's first load: the pane is
+            # drawn anew, because what it shows since then is not known here.
+            self.is_first = False
+            tail = log_tail(self.job_pk)
+            self.last_line = tail.last_number
+            return render_to_string("jobs/_log.html", {"job_pk": self.job_pk, "tail": tail})
+        shown = lines_with_gaps(lines, after=self.last_line)
         self.last_line = lines[-1].number
-        return render_to_string("jobs/_lines_added.html", {"job_pk": self.job_pk, "lines": lines})
+        return render_to_string("jobs/_lines_added.html", {"job_pk": self.job_pk, "lines": shown})
 
 
 def render_ring(user: User) -> str:
     return render_to_string("jobs/_ring.html", {"running_jobs": running_count()})
 
 
-def render_job_row(pk: int, user: User) -> str:
-    job = Job.objects.select_related("host", "engine", "user").filter(pk=pk).first()
-    return render_to_string("jobs/_job.html", {"job": job, "viewer": user}) if job else ""
+def render_progress(pk: int) -> str:
+    """The small bar of a list's row."""
+    job = job_shown(pk)
+    return render_to_string("jobs/_progress.html", {"job": job, "live": True}) if job else ""
+
+
+def render_part(template: str, pk: int) -> str:
+    """A part of a job's page that is the same for everybody."""
+    job = job_shown(pk)
+    return render_to_string(template, {"job": job}) if job else ""
 
 
 def render_job(pk: int, user: User) -> str:
-    job = Job.objects.select_related("host", "engine", "user").filter(pk=pk).first()
+    job = job_shown(pk)
     return render_to_string("jobs/_head.html", {"job": job, "viewer": user}) if job else ""

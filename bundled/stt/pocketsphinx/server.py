@@ -22,7 +22,7 @@ class PocketSphinx(Engine):
     decoder: Decoder
 
     def load(self, model: str) -> None:
-        self.decoder = Decoder(samprate=float(RATE), loglevel="ERROR")
+        self.decoder = Decoder(samprate=float(RATE), cmn="batch", loglevel="ERROR")
 
     def _words(self, sound: Sound) -> list[tuple[str, float, float]]:
         """(word, start, end) of each word heard, in seconds."""

@@ -1,0 +1,42 @@
+"""The pages that show a bit of everything."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from abm.queries import dashboard_parts, found
+from abm.system import settings_lines, system_lines
+from catalog.models import CatalogSource
+
+
+@require_GET
+def dashboard(request: HttpRequest) -> HttpResponse:
+    context = {
+        "nav": "dashboard",
+        "viewer": request.user,
+        "socket_path": "/ws/dashboard/",
+        **dashboard_parts(),
+    }
+    return render(request, "dashboard.html", context)
+
+
+@require_GET
+def search(request: HttpRequest) -> HttpResponse:
+    context = {"nav": "", "viewer": request.user, **found(request.GET.get("q", ""))}
+    is_part = request.headers.get("HX-Target") == "found"
+    return render(request, "abm/_found.html" if is_part else "search.html", context)
+
+
+@require_GET
+def settings_page(request: HttpRequest) -> HttpResponse:
+    context = {
+        "nav": "settings",
+        "viewer": request.user,
+        "settings": settings_lines(),
+        "system": system_lines(),
+        "sources": CatalogSource.objects.all(),
+        "socket_path": "/ws/page/",
+    }
+    return render(request, "settings.html", context)

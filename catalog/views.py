@@ -1,0 +1,64 @@
+"""The catalog's pages."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.models import User
+from catalog import services
+from catalog.models import CatalogSource
+from catalog.parameters import read_parameters
+from catalog.queries import CatalogFilter, choices, entries_page, offered
+
+
+@require_GET
+def list_entries(request: HttpRequest) -> HttpResponse:
+    wanted = CatalogFilter.read(request.GET.dict())
+    context = {
+        "nav": "catalog",
+        "wanted": wanted,
+        "page": entries_page(wanted),
+        "viewer": request.user,
+        "socket_path": f"/ws/catalog/?{request.GET.urlencode()}",
+    }
+    if request.headers.get("HX-Target") == "catalog-cards":
+        return render(request, "catalog/_cards.html", context)
+    context |= {**choices(), "sources": CatalogSource.objects.all()}
+    return render(request, "catalog/list.html", context)
+
+
+@require_GET
+def entry(request: HttpRequest, pk: int) -> HttpResponse:
+    shown = get_object_or_404(offered(), pk=pk)
+    context = {
+        "nav": "catalog",
+        "entry": shown,
+        "parameters": read_parameters(shown.effective("parameters")),
+        "viewer": request.user,
+        "socket_path": "/ws/page/",
+    }
+    return render(request, "catalog/entry.html", context)
+
+
+@require_POST
+def sync(request: HttpRequest, pk: int) -> HttpResponse:
+    source = get_object_or_404(CatalogSource, pk=pk)
+    job = services.sync_source(source, user=cast(User, request.user))
+    return redirect("jobs:job", pk=job.pk)
+
+
+@require_POST
+def add_source(request: HttpRequest) -> HttpResponse:
+    source = services.add_source(
+        name=request.POST.get("name", ""),
+        url=request.POST.get("url", ""),
+        allows_private=request.POST.get("allows_private") == "on",
+        user=cast(User, request.user),
+    )
+    messages.success(request, f"{source} was added and is being synced.")
+    return redirect("catalog:list")

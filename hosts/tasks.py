@@ -1,0 +1,10 @@
+"""Doors for the worker."""
+
+from celery import shared_task
+
+from hosts import work
+
+
+@shared_task(name="hosts.probe")
+def probe(pk: int) -> None:
+    work.probe_by_pk(pk)

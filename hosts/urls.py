@@ -1,0 +1,12 @@
+from django.urls import path
+
+from hosts import views
+
+app_name = "hosts"
+
+urlpatterns = [
+    path("", views.list_hosts, name="list"),
+    path("<int:pk>/", views.host, name="host"),
+    path("<int:pk>/probe/", views.probe, name="probe"),
+    path("<int:pk>/settings/", views.settings, name="settings"),
+]
