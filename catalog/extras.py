@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints
@@ -10,13 +10,18 @@ from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstrai
 Megabytes = Annotated[float, Field(ge=0, le=10_000_000)]
 
 
-class Text:
-    """`Text[100]` is text, and only text, of at most 100 characters."""
+def _text(limit: int) -> StringConstraints:
+    return StringConstraints(strict=True, strip_whitespace=True, max_length=limit)
 
-    def __class_getitem__(cls, limit: int) -> Any:
-        return Annotated[
-            str, StringConstraints(strict=True, strip_whitespace=True, max_length=limit)
-        ]
+
+# Text, and only text, of at most so many characters.
+Text20 = Annotated[str, _text(20)]
+Text50 = Annotated[str, _text(50)]
+Text64 = Annotated[str, _text(64)]
+Text100 = Annotated[str, _text(100)]
+Text200 = Annotated[str, _text(200)]
+Text500 = Annotated[str, _text(500)]
+Text5000 = Annotated[str, _text(5000)]
 
 
 def _web_address(url: str) -> str:
@@ -39,7 +44,7 @@ class EnvironmentVariable(BaseModel):
     """A variable that an engine reads, so that a form can ask for it."""
 
     name: Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
-    description: Text[500] = ""
+    description: Text500 = ""
     is_required: bool = False
     is_secret: bool = False
 
@@ -47,7 +52,7 @@ class EnvironmentVariable(BaseModel):
 class Extras(BaseModel):
     """Sizes are what is fetched and what lies on disk afterwards, in decimal megabytes."""
 
-    version: Text[50] = ""
+    version: Text50 = ""
     runs_anywhere: bool = False
     """Small, on any processor, without a GPU."""
     download_mb: Megabytes | None = None
@@ -57,5 +62,5 @@ class Extras(BaseModel):
     environment: list[EnvironmentVariable] = Field(default=[], max_length=100)
     probe: dict[str, JsonValue] = {}
     """What the functional test should say instead of abm's own phrase."""
-    consent: Text[5000] = ""
+    consent: Text5000 = ""
     """A licence or warning that a person must agree to before installing."""

@@ -104,7 +104,7 @@ class Engine(models.Model):
         return self.display_name
 
     @property
-    def variant_id(self) -> str:
+    def address(self) -> str:
         return f"{self.name}:{self.host.host_id}"
 
     @property

@@ -51,7 +51,10 @@ def install_engine(variant: Variant, *, host: Host, user: User | None, starts: b
     try:
         return _submit(engine, Action.INSTALL, user, starts=starts)
     except Refused as refusal:
-        other = Job.objects.filter(pk=refusal.params.get("job", 0), action=Action.INSTALL).first()
+        pk = refusal.params.get("job")
+        other = Job.objects.filter(
+            pk=pk if isinstance(pk, int) else 0, action=Action.INSTALL
+        ).first()
         if other is None:
             raise
         return other

@@ -35,7 +35,7 @@ def run(job_id: int) -> None:
         if job_run is None:
             return
         engine = Engine.objects.select_related("host", "variant__entry__source").get(
-            pk=job_run.job.engine_id
+            pk=job_run.job.engine_id or 0
         )
         with runner_of(engine.host) as runner:
             VERBS[job_run.job.action](job_run, runner, engine)

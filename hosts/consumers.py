@@ -1,4 +1,4 @@
-"""Live hosts: each card is drawn anew when its host or an engine on it changes."""
+"""Live hosts: cards of the list, and one host's page."""
 
 from __future__ import annotations
 
@@ -7,52 +7,97 @@ from typing import Any, ClassVar
 from django.template.loader import render_to_string
 
 from accounts.models import User
-from hosts.models import Host
-from hosts.queries import hosts_shown
+from hosts.queries import host_context, host_shown, hosts_shown
 from jobs.consumers import LiveConsumer
 
 
 class HostsConsumer(LiveConsumer):
-    """Every card."""
+    """The list: a card changes in place; what counts over hosts draws the list anew."""
 
     topics: ClassVar[tuple[str, ...]] = ("hosts", "engines")
 
     async def connect(self) -> None:
         await super().connect()
         if hasattr(self, "wanted"):
-            self.want_hosts()
-
-    def want_hosts(self) -> None:
-        self.want("hosts", self.render)
+            self.want("list", render_list)
 
     async def host_changed(self, message: dict[str, Any]) -> None:
-        self.want_hosts()
+        pk = int(message["pk"])
+        self.want(("host", pk), lambda user: render_card(pk, user))
 
     async def host_seen(self, message: dict[str, Any]) -> None:
-        self.want_hosts()
+        await self.host_changed(message)
 
     async def engine_changed(self, message: dict[str, Any]) -> None:
-        self.want_hosts()
+        self.want("list", render_list)
 
     async def engine_removed(self, message: dict[str, Any]) -> None:
-        self.want_hosts()
+        self.want("list", render_list)
 
     async def job_changed(self, message: dict[str, Any]) -> None:
         await super().job_changed(message)
-        self.want_hosts()
-
-    def shown(self) -> Any:
-        return hosts_shown()
-
-    def render(self, user: User) -> str:
-        parts: list[Host] = list(self.shown())
-        return "".join(
-            render_to_string("hosts/_host.html", {"host": host, "viewer": user}) for host in parts
-        )
+        self.want("list", render_list)
 
 
-class HostConsumer(HostsConsumer):
-    """One host's page."""
+class HostConsumer(LiveConsumer):
+    """One host's page: all of it but the form, which a person may be filling in."""
 
-    def shown(self) -> Any:
-        return hosts_shown().filter(pk=self.scope["url_route"]["kwargs"]["pk"])
+    topics: ClassVar[tuple[str, ...]] = ("hosts", "engines")
+    PARTS: ClassVar[tuple[str, ...]] = (
+        "hosts/_head.html",
+        "hosts/_engines.html",
+        "hosts/_jobs.html",
+        "hosts/_details.html",
+    )
+
+    async def heard_topics(self) -> set[str]:
+        self.host_pk = int(self.scope["url_route"]["kwargs"]["pk"])
+        return await super().heard_topics()
+
+    async def connect(self) -> None:
+        await super().connect()
+        if hasattr(self, "wanted"):
+            self.want_all()
+
+    def want_all(self) -> None:
+        for template in self.PARTS:
+            self.want_part(template)
+
+    def want_part(self, template: str) -> None:
+        self.want(template, lambda user: render_host_part(template, self.host_pk, user))
+
+    async def host_changed(self, message: dict[str, Any]) -> None:
+        if int(message["pk"]) == self.host_pk:
+            self.want_part("hosts/_head.html")
+            self.want_part("hosts/_details.html")
+
+    async def host_seen(self, message: dict[str, Any]) -> None:
+        await self.host_changed(message)
+
+    async def engine_changed(self, message: dict[str, Any]) -> None:
+        self.want_part("hosts/_head.html")
+        self.want_part("hosts/_engines.html")
+
+    async def engine_removed(self, message: dict[str, Any]) -> None:
+        await self.engine_changed(message)
+
+    async def job_changed(self, message: dict[str, Any]) -> None:
+        await super().job_changed(message)
+        self.want_part("hosts/_head.html")
+        self.want_part("hosts/_jobs.html")
+
+
+def render_list(user: User) -> str:
+    return render_to_string("hosts/_list.html", {"hosts": hosts_shown(), "viewer": user})
+
+
+def render_card(pk: int, user: User) -> str:
+    host = host_shown(pk)
+    return render_to_string("hosts/_host.html", {"host": host, "viewer": user}) if host else ""
+
+
+def render_host_part(template: str, pk: int, user: User) -> str:
+    host = host_shown(pk)
+    if host is None:
+        return ""
+    return render_to_string(template, {**host_context(host), "viewer": user})

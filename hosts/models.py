@@ -62,3 +62,24 @@ class Host(models.Model):
     @property
     def is_stale(self) -> bool:
         return self.seen_at is None or timezone.now() - self.seen_at > self.STALE_AFTER
+
+    @property
+    def platform_text(self) -> str:
+        """`Debian 12, amd64`, as far as it is known."""
+        system = self.facts.get("release") or self.facts.get("system")
+        return ", ".join(part for part in (system, self.facts.get("machine")) if part)
+
+    @property
+    def memory_share(self) -> float | None:
+        """Memory in use, 0 to 100; None where it was not read."""
+        return _share(self.facts.get("memory_used"), self.facts.get("memory_total"))
+
+    @property
+    def disk_share(self) -> float | None:
+        """Disk in use, 0 to 100; None where it was not read."""
+        total, free = self.facts.get("disk_total"), self.facts.get("disk_free")
+        return _share(total - free, total) if total and free is not None else None
+
+
+def _share(part: float | None, whole: float | None) -> float | None:
+    return 100 * part / whole if whole and part is not None else None

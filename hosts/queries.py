@@ -1,18 +1,35 @@
-"""What pages ask of hosts."""
+"""What pages ask of hosts. Engines and jobs are counted by their related names."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
 from hosts.models import Host
 
-INSTALLED = ("starting", "loading", "running", "stopped", "stopping", "failed")
+ENGINES_SHOWN = 100
+OPEN = ("queued", "running")
 
 
 def hosts_shown() -> QuerySet[Host]:
-    """Hosts with how many engines they hold and run, and how many jobs are under way."""
+    """Hosts with `engine_count`, `running_count` and `job_count` (jobs under way)."""
     return Host.objects.annotate(
-        engine_count=Count("engines", filter=Q(engines__state__in=INSTALLED), distinct=True),
-        running_count=Count("engines", filter=Q(engines__state="running"), distinct=True),
-        job_count=Count("jobs", filter=Q(jobs__status__in=["queued", "running"]), distinct=True),
+        engine_count=Count("engines", ~Q(engines__state="absent"), distinct=True),
+        running_count=Count("engines", Q(engines__state="running"), distinct=True),
+        job_count=Count("jobs", Q(jobs__status__in=OPEN), distinct=True),
     )
+
+
+def host_shown(pk: int) -> Host | None:
+    """One host as the list shows it; None if there is no such host."""
+    return hosts_shown().filter(pk=pk).first()
+
+
+def host_context(host: Host) -> dict[str, Any]:
+    """What the live parts of a host's page show."""
+    return {
+        "host": host,
+        "engines": host.engines.exclude(state="absent").defer("definition")[:ENGINES_SHOWN],
+        "jobs": host.jobs.select_related("user", "engine").defer("engine__definition")[:10],
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from celery import current_app
 from django.conf import settings
@@ -71,22 +72,16 @@ def set_host_paths(host: Host, *, samples: str, models: str, user: User | None) 
     return host
 
 
-def mark_seen(host_pk: int) -> None:
-    """Note that the host told us something just now."""
-    Host.objects.filter(pk=host_pk).update(seen_at=timezone.now())
-
-
-def ask_probe(host: Host, *, user: User | None) -> Host:
-    """Have the host's facts read soon; the answer shows up on every open page."""
-    require_role(user, User.Role.OPERATOR)
-    if not host.is_enabled:
-        raise Refused("HOST_DISABLED", f"{host} is switched off. Switch it on in its settings.")
-    transaction.on_commit(lambda: _send_probe(host.pk))
+@transaction.atomic
+def change_host(
+    host: Host, *, name: str, samples: str, models: str, is_enabled: bool, user: User | None
+) -> Host:
+    """Save a host's settings; what did not change is left alone. Raises Refused."""
+    require_role(user, User.Role.ADMIN)
+    if name.strip() != host.display_name:
+        rename_host(host, name=name, user=user)
+    if (samples.strip(), models.strip()) != (host.samples_path, host.models_path):
+        set_host_paths(host, samples=samples, models=models, user=user)
+    if is_enabled != host.is_enabled:
+        set_host_enabled(host, is_enabled=is_enabled, user=user)
     return host
-
-
-def _send_probe(pk: int) -> None:
-    try:
-        current_app.send_task("hosts.probe", args=[pk], retry=False)
-    except (OperationalError, OSError) as error:
-        log.warning("the broker did not take the probe of host %s: %s", pk, error)

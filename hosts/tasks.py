@@ -6,5 +6,5 @@ from hosts import work
 
 
 @shared_task(name="hosts.probe")
-def probe(pk: int) -> None:
-    work.probe_by_pk(pk)
+def probe(host_pk: int) -> None:
+    work.probe_asked(host_pk)

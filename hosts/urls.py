@@ -8,5 +8,5 @@ urlpatterns = [
     path("", views.list_hosts, name="list"),
     path("<int:pk>/", views.host, name="host"),
     path("<int:pk>/probe/", views.probe, name="probe"),
-    path("<int:pk>/settings/", views.settings, name="settings"),
+    path("<int:pk>/change/", views.change, name="change"),
 ]

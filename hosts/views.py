@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from typing import cast
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import User
+from accounts.roles import require_role
 from hosts import services
+from hosts.forms import HostForm
 from hosts.models import Host
-from hosts.queries import hosts_shown
-from jobs.models import Job
+from hosts.queries import host_context, host_shown, hosts_shown
 
 
 def _user(request: HttpRequest) -> User:
     return cast(User, request.user)
+
+
+def _is_htmx(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true"
+
+
+def _shown(pk: int) -> Host:
+    host = host_shown(pk)
+    if host is None:
+        raise Http404("There is no such host.")
+    return host
 
 
 @require_GET
@@ -27,19 +39,19 @@ def list_hosts(request: HttpRequest) -> HttpResponse:
         "viewer": request.user,
         "socket_path": "/ws/hosts/",
     }
-    return render(request, "hosts/list.html", context)
+    is_part = request.headers.get("HX-Target") == "host-list"
+    return render(request, "hosts/_list.html" if is_part else "hosts/list.html", context)
 
 
 @require_GET
 def host(request: HttpRequest, pk: int) -> HttpResponse:
-    shown = get_object_or_404(hosts_shown(), pk=pk)
-    jobs = Job.objects.filter(host=shown).select_related("host", "engine", "user")
+    shown = _shown(pk)
     context = {
         "nav": "hosts",
-        "host": shown,
-        "jobs": jobs[:10],
+        "form": HostForm(instance=shown),
         "viewer": request.user,
         "socket_path": f"/ws/hosts/{pk}/",
+        **host_context(shown),
     }
     return render(request, "hosts/host.html", context)
 
@@ -47,24 +59,39 @@ def host(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def probe(request: HttpRequest, pk: int) -> HttpResponse:
     services.ask_probe(get_object_or_404(Host, pk=pk), user=_user(request))
-    if request.headers.get("HX-Request") != "true":
+    if not _is_htmx(request):
         return redirect("hosts:host", pk=pk)
-    context = {"host": get_object_or_404(hosts_shown(), pk=pk), "viewer": request.user}
-    return render(request, "hosts/_host.html", context)
+    is_card = request.headers.get("HX-Target") == f"host-{pk}"
+    template = "hosts/_host.html" if is_card else "hosts/_head.html"
+    context = {"host": _shown(pk), "viewer": request.user, "is_asked": True}
+    return render(request, template, context)
 
 
 @require_POST
-def settings(request: HttpRequest, pk: int) -> HttpResponse:
+def change(request: HttpRequest, pk: int) -> HttpResponse:
     shown = get_object_or_404(Host, pk=pk)
-    user = _user(request)
-    services.rename_host(shown, name=request.POST.get("display_name", ""), user=user)
-    services.set_host_paths(
-        shown,
-        samples=request.POST.get("samples_path", ""),
-        models=request.POST.get("models_path", ""),
-        user=user,
-    )
-    is_enabled = request.POST.get("is_enabled") == "on"
-    if is_enabled != shown.is_enabled:
-        services.set_host_enabled(shown, is_enabled=is_enabled, user=user)
-    return redirect("hosts:host", pk=pk)
+    require_role(_user(request), User.Role.ADMIN)
+    form = HostForm(request.POST, instance=Host(pk=pk))
+    if form.is_valid():
+        wanted = form.cleaned_data
+        services.change_host(
+            shown,
+            name=wanted["display_name"],
+            samples=wanted["samples_path"],
+            models=wanted["models_path"],
+            is_enabled=wanted["is_enabled"],
+            user=_user(request),
+        )
+        form = HostForm(instance=shown)
+    return _form(request, form, pk)
+
+
+def _form(request: HttpRequest, form: HostForm, pk: int) -> HttpResponse:
+    """The settings after a save: the part for htmx, the whole page for a plain form."""
+    status = 400 if form.errors else 200
+    context = {"form": form, "saved": not form.errors, "viewer": request.user}
+    if _is_htmx(request):
+        context["host"] = _shown(pk)
+        return render(request, "hosts/_settings.html", context, status=status)
+    page = {"nav": "hosts", "socket_path": f"/ws/hosts/{pk}/", **host_context(_shown(pk))}
+    return render(request, "hosts/host.html", {**page, **context}, status=status)

@@ -57,6 +57,13 @@ def probe(host: Host) -> Host:
     return host
 
 
+def probe_asked(host_pk: int) -> None:
+    """Probe a host because a person asked; quiet if it is gone or was switched off meanwhile."""
+    host = Host.objects.filter(pk=host_pk, is_enabled=True).first()
+    if host is not None:
+        probe(host)
+
+
 def _judge(facts: HostFacts) -> tuple[Host.State, str]:
     """Available or degraded, with the numbers that say why."""
     if facts.disk_free is not None and facts.disk_free < LOW_DISK_BYTES:
@@ -67,10 +74,3 @@ def _judge(facts: HostFacts) -> tuple[Host.State, str]:
         if share > HIGH_MEMORY_SHARE:
             return Host.State.DEGRADED, f"{share:.0%} of the memory is in use."
     return Host.State.AVAILABLE, ""
-
-
-def probe_by_pk(pk: int) -> None:
-    """Read a host's facts; quiet for one that is gone or switched off."""
-    host = Host.objects.filter(pk=pk, is_enabled=True).first()
-    if host is not None:
-        probe(host)

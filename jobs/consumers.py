@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 
 from accounts.models import User
 from jobs.models import JobLine
-from jobs.queries import JobFilter, jobs_page, jobs_shown, running_count
+from jobs.queries import JobFilter, job_list, job_shown, lines_with_gaps, log_tail, running_count
 
 Render = Callable[[User], str]
 

@@ -103,6 +103,13 @@ class Job(models.Model):
         return self.is_open and self.cancel_requested_at is not None
 
     @property
+    def can_be_retried(self) -> bool:
+        """Whether Retry makes sense: it did not succeed, and what it was for is still there."""
+        if self.is_open or self.status == self.Status.SUCCEEDED:
+            return False
+        return self.engine_id is not None or self.action == self.Action.SYNC
+
+    @property
     def elapsed(self) -> timedelta:
         """Time from start to end, or to now while it runs; zero while it waits."""
         if self.started_at is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlencode
@@ -13,6 +13,9 @@ from django.db.models import Q, QuerySet
 from jobs.models import Event, Job, JobLine
 
 JOBS_PER_PAGE = 50
+OPEN_SHOWN = 200
+LINES_SHOWN = 2_000
+ENDED = (Job.Status.SUCCEEDED, Job.Status.FAILED, Job.Status.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,14 @@ class JobFilter:
         return bool(self.status or self.action or self.text)
 
     @property
+    def shows_open(self) -> bool:
+        return self.status in {"", "open", *Job.OPEN}
+
+    @property
+    def shows_ended(self) -> bool:
+        return self.status in {"", *ENDED}
+
+    @property
     def query(self) -> str:
         """As a part of an address, without the page."""
         values = {"status": self.status, "action": self.action, "q": self.text}
@@ -62,27 +73,31 @@ def jobs_shown() -> QuerySet[Job]:
     return Job.objects.select_related("host", "engine", "user")
 
 
-def jobs_page(wanted: JobFilter) -> Page[Job]:
-    """One page of jobs, newest first."""
+def jobs_list(*, action: str, text: str) -> QuerySet[Job]:
+    """Jobs newest first, narrowed by an action and by words of the subject or the error."""
     jobs = jobs_shown()
-    if wanted.status == "open":
-        jobs = jobs.filter(status__in=Job.OPEN)
-    elif wanted.status:
-        jobs = jobs.filter(status=wanted.status)
-    if wanted.action:
-        jobs = jobs.filter(action=wanted.action)
-    if wanted.text:
-        jobs = jobs.filter(Q(subject__icontains=wanted.text) | Q(error__icontains=wanted.text))
-    return Paginator(jobs, JOBS_PER_PAGE).get_page(wanted.page)
+    if action:
+        jobs = jobs.filter(action=action)
+    if text:
+        jobs = jobs.filter(Q(subject__icontains=text) | Q(error__icontains=text))
+    return jobs
 
 
-def lines_of(job: Job, *, last: int) -> list[JobLine | Gap]:
-    """The last lines of a job's log, with gaps."""
-    lines = list(job.lines.order_by("-number")[:last])[::-1]
-    shown = lines_with_gaps(lines)
-    if lines and lines[0].number > 1:
-        shown.insert(0, Gap(lines[0].number - 1))
-    return shown
+@dataclass(frozen=True, slots=True)
+class JobList:
+    """What the list shows: what runs, what waits, and a page of what ended."""
+
+    running: list[Job]
+    waiting: list[Job]
+    ended: Page[Job] | None
+
+    @property
+    def pks(self) -> set[int]:
+        return {job.pk for job in (*self.running, *self.waiting, *(self.ended or ()))}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.pks
 
 
 def job_list(wanted: JobFilter) -> JobList:

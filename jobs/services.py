@@ -45,8 +45,8 @@ def submit_job(
     task: str,
     subject: str,
     user: User | None,
-    host: models.Model | None = None,
-    engine: models.Model | None = None,
+    host: Any = None,
+    engine: Any = None,
     params: dict[str, Any] | None = None,
     retry_of: Job | None = None,
 ) -> Job:

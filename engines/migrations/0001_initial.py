@@ -5,113 +5,244 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('catalog', '0001_initial'),
-        ('hosts', '0001_initial'),
+        ("catalog", "0001_initial"),
+        ("hosts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Engine',
+            name="Engine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64)),
-                ('display_name', models.CharField(max_length=100)),
-                ('engine_type', models.CharField(choices=[('tts', 'Text to speech'), ('stt', 'Speech to text'), ('text', 'Text'), ('audio', 'Audio analysis')], max_length=8)),
-                ('tag', models.CharField(blank=True, max_length=128)),
-                ('version', models.CharField(blank=True, max_length=100)),
-                ('definition', models.JSONField(blank=True, default=dict, help_text="The entry as it was installed (engine.yaml's keys).")),
-                ('content_hash', models.CharField(blank=True, max_length=64)),
-                ('attached_url', models.CharField(blank=True, help_text='Runs elsewhere, under a debugger; abm only asks it.', max_length=300)),
-                ('state', models.CharField(choices=[('absent', 'Not installed'), ('installing', 'Installing'), ('stopped', 'Stopped'), ('starting', 'Starting'), ('loading', 'Loading'), ('running', 'Running'), ('stopping', 'Stopping'), ('failed', 'Failed'), ('missing', 'Missing'), ('uninstalling', 'Uninstalling')], default='absent', max_length=16)),
-                ('state_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('state_text', models.TextField(blank=True, help_text='More about the state, in words.')),
-                ('seen_at', models.DateTimeField(blank=True, help_text='When the host last told.', null=True)),
-                ('error_code', models.CharField(blank=True, max_length=64)),
-                ('error', models.TextField(blank=True)),
-                ('error_detail', models.TextField(blank=True, help_text='The last log lines, or the raw text.')),
-                ('port', models.PositiveIntegerField(blank=True, null=True)),
-                ('url', models.CharField(blank=True, max_length=300)),
-                ('device', models.CharField(blank=True, max_length=16)),
-                ('loaded_model', models.CharField(blank=True, max_length=200)),
-                ('package_version', models.CharField(blank=True, max_length=100)),
-                ('memory_bytes', models.BigIntegerField(blank=True, null=True)),
-                ('disk_bytes', models.BigIntegerField(blank=True, null=True)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('installed_at', models.DateTimeField(blank=True, null=True)),
-                ('busy_until', models.DateTimeField(blank=True, null=True)),
-                ('parameters', models.JSONField(blank=True, default=dict, help_text='Set by users.')),
-                ('environment', models.JSONField(blank=True, default=dict)),
-                ('default_language', models.CharField(blank=True, max_length=16)),
-                ('is_default', models.BooleanField(default=False)),
-                ('keep_running', models.BooleanField(default=False)),
-                ('restarts_on_change', models.BooleanField(default=False)),
-                ('crash_count', models.PositiveIntegerField(default=0, help_text='In a row.')),
-                ('restart_at', models.DateTimeField(blank=True, help_text='After a crash.', null=True)),
-                ('tested_at', models.DateTimeField(blank=True, null=True)),
-                ('test_passed', models.BooleanField(blank=True, null=True)),
-                ('test_text', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('host', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='engines', to='hosts.host')),
-                ('variant', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='engines', to='catalog.variant')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=64)),
+                ("display_name", models.CharField(max_length=100)),
+                (
+                    "engine_type",
+                    models.CharField(
+                        choices=[
+                            ("tts", "Text to speech"),
+                            ("stt", "Speech to text"),
+                            ("text", "Text"),
+                            ("audio", "Audio analysis"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("tag", models.CharField(blank=True, max_length=128)),
+                ("version", models.CharField(blank=True, max_length=100)),
+                (
+                    "definition",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="The entry as it was installed (engine.yaml's keys).",
+                    ),
+                ),
+                ("content_hash", models.CharField(blank=True, max_length=64)),
+                (
+                    "attached_url",
+                    models.CharField(
+                        blank=True,
+                        help_text="Runs elsewhere, under a debugger; abm only asks it.",
+                        max_length=300,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("absent", "Not installed"),
+                            ("installing", "Installing"),
+                            ("stopped", "Stopped"),
+                            ("starting", "Starting"),
+                            ("loading", "Loading"),
+                            ("running", "Running"),
+                            ("stopping", "Stopping"),
+                            ("failed", "Failed"),
+                            ("missing", "Missing"),
+                            ("uninstalling", "Uninstalling"),
+                        ],
+                        default="absent",
+                        max_length=16,
+                    ),
+                ),
+                ("state_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "state_text",
+                    models.TextField(blank=True, help_text="More about the state, in words."),
+                ),
+                (
+                    "seen_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When the host last told.", null=True
+                    ),
+                ),
+                ("error_code", models.CharField(blank=True, max_length=64)),
+                ("error", models.TextField(blank=True)),
+                (
+                    "error_detail",
+                    models.TextField(blank=True, help_text="The last log lines, or the raw text."),
+                ),
+                ("port", models.PositiveIntegerField(blank=True, null=True)),
+                ("url", models.CharField(blank=True, max_length=300)),
+                ("device", models.CharField(blank=True, max_length=16)),
+                ("loaded_model", models.CharField(blank=True, max_length=200)),
+                ("package_version", models.CharField(blank=True, max_length=100)),
+                ("memory_bytes", models.BigIntegerField(blank=True, null=True)),
+                ("disk_bytes", models.BigIntegerField(blank=True, null=True)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("installed_at", models.DateTimeField(blank=True, null=True)),
+                ("busy_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "parameters",
+                    models.JSONField(blank=True, default=dict, help_text="Set by users."),
+                ),
+                ("environment", models.JSONField(blank=True, default=dict)),
+                ("default_language", models.CharField(blank=True, max_length=16)),
+                ("is_default", models.BooleanField(default=False)),
+                ("keep_running", models.BooleanField(default=False)),
+                ("restarts_on_change", models.BooleanField(default=False)),
+                ("crash_count", models.PositiveIntegerField(default=0, help_text="In a row.")),
+                (
+                    "restart_at",
+                    models.DateTimeField(blank=True, help_text="After a crash.", null=True),
+                ),
+                ("tested_at", models.DateTimeField(blank=True, null=True)),
+                ("test_passed", models.BooleanField(blank=True, null=True)),
+                ("test_text", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "host",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="engines",
+                        to="hosts.host",
+                    ),
+                ),
+                (
+                    "variant",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="engines",
+                        to="catalog.variant",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['engine_type', 'name', 'host_id'],
+                "ordering": ["engine_type", "name", "host_id"],
             },
         ),
         migrations.CreateModel(
-            name='EngineModel',
+            name="EngineModel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200)),
-                ('display_name', models.CharField(blank=True, max_length=200)),
-                ('languages', models.JSONField(blank=True, default=list)),
-                ('fields', models.JSONField(blank=True, default=list, help_text='[{key, value, fieldType}]')),
-                ('size_bytes', models.BigIntegerField(blank=True, null=True)),
-                ('is_default', models.BooleanField(default=False)),
-                ('discovered_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('engine', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='engine_models', to='engines.engine')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("display_name", models.CharField(blank=True, max_length=200)),
+                ("languages", models.JSONField(blank=True, default=list)),
+                (
+                    "fields",
+                    models.JSONField(
+                        blank=True, default=list, help_text="[{key, value, fieldType}]"
+                    ),
+                ),
+                ("size_bytes", models.BigIntegerField(blank=True, null=True)),
+                ("is_default", models.BooleanField(default=False)),
+                ("discovered_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "engine",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="engine_models",
+                        to="engines.engine",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Trial',
+            name="Trial",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('request', models.JSONField(default=dict)),
-                ('result', models.JSONField(blank=True, default=dict)),
-                ('audio', models.CharField(blank=True, help_text='File below DATA_DIR/trials.', max_length=200)),
-                ('audio_seconds', models.FloatField(blank=True, null=True)),
-                ('took_seconds', models.FloatField(default=0)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('engine', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='trials', to='engines.engine')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("request", models.JSONField(default=dict)),
+                ("result", models.JSONField(blank=True, default=dict)),
+                (
+                    "audio",
+                    models.CharField(
+                        blank=True, help_text="File below DATA_DIR/trials.", max_length=200
+                    ),
+                ),
+                ("audio_seconds", models.FloatField(blank=True, null=True)),
+                ("took_seconds", models.FloatField(default=0)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "engine",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="trials",
+                        to="engines.engine",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.AddConstraint(
-            model_name='engine',
-            constraint=models.UniqueConstraint(fields=('host', 'name'), name='engine_name_per_host'),
+            model_name="engine",
+            constraint=models.UniqueConstraint(
+                fields=("host", "name"), name="engine_name_per_host"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='engine',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('engine_type',), name='one_default_per_type'),
+            model_name="engine",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_default", True)),
+                fields=("engine_type",),
+                name="one_default_per_type",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='enginemodel',
-            constraint=models.UniqueConstraint(fields=('engine', 'name'), name='model_name_per_engine'),
+            model_name="enginemodel",
+            constraint=models.UniqueConstraint(
+                fields=("engine", "name"), name="model_name_per_engine"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='enginemodel',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('engine',), name='one_default_model'),
+            model_name="enginemodel",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_default", True)),
+                fields=("engine",),
+                name="one_default_model",
+            ),
         ),
     ]

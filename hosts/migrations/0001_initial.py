@@ -2,36 +2,80 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Host',
+            name="Host",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('host_id', models.CharField(max_length=64, unique=True)),
-                ('display_name', models.CharField(max_length=100)),
-                ('host_type', models.CharField(choices=[('subprocess', 'Local processes'), ('docker:local', 'Local Docker'), ('docker:remote', 'Docker over SSH')], max_length=16)),
-                ('ssh_url', models.CharField(blank=True, max_length=300)),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('is_available', models.BooleanField(default=False)),
-                ('has_gpu', models.BooleanField(blank=True, help_text='Unknown until it was read.', null=True)),
-                ('samples_path', models.CharField(blank=True, max_length=500)),
-                ('models_path', models.CharField(blank=True, max_length=500)),
-                ('state', models.CharField(choices=[('disabled', 'Disabled'), ('client_missing', 'Not installed'), ('unreachable', 'Unreachable'), ('permission_denied', 'Permission denied'), ('too_old', 'Version too old'), ('starting', 'Connecting'), ('available', 'Available'), ('available_no_gpu', 'Available, no GPU runtime'), ('degraded', 'Degraded'), ('error', 'Error')], default='starting', max_length=20)),
-                ('state_text', models.TextField(blank=True, help_text='Why, in one sentence with the way out.')),
-                ('facts', models.JSONField(blank=True, default=dict, help_text='HostFacts as read last.')),
-                ('seen_at', models.DateTimeField(blank=True, null=True)),
-                ('last_checked_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("host_id", models.CharField(max_length=64, unique=True)),
+                ("display_name", models.CharField(max_length=100)),
+                (
+                    "host_type",
+                    models.CharField(
+                        choices=[
+                            ("subprocess", "Local processes"),
+                            ("docker:local", "Local Docker"),
+                            ("docker:remote", "Docker over SSH"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("ssh_url", models.CharField(blank=True, max_length=300)),
+                ("is_enabled", models.BooleanField(default=True)),
+                ("is_available", models.BooleanField(default=False)),
+                (
+                    "has_gpu",
+                    models.BooleanField(
+                        blank=True, help_text="Unknown until it was read.", null=True
+                    ),
+                ),
+                ("samples_path", models.CharField(blank=True, max_length=500)),
+                ("models_path", models.CharField(blank=True, max_length=500)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("disabled", "Disabled"),
+                            ("client_missing", "Not installed"),
+                            ("unreachable", "Unreachable"),
+                            ("permission_denied", "Permission denied"),
+                            ("too_old", "Version too old"),
+                            ("starting", "Connecting"),
+                            ("available", "Available"),
+                            ("available_no_gpu", "Available, no GPU runtime"),
+                            ("degraded", "Degraded"),
+                            ("error", "Error"),
+                        ],
+                        default="starting",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "state_text",
+                    models.TextField(
+                        blank=True, help_text="Why, in one sentence with the way out."
+                    ),
+                ),
+                (
+                    "facts",
+                    models.JSONField(blank=True, default=dict, help_text="HostFacts as read last."),
+                ),
+                ("seen_at", models.DateTimeField(blank=True, null=True)),
+                ("last_checked_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'ordering': ['pk'],
+                "ordering": ["pk"],
             },
         ),
     ]

@@ -24,7 +24,7 @@ def ticks_of(pid: int) -> int | None:
         return None
 
 
-def write(path: str, values: dict) -> None:
+def write(path: str, values: dict[str, object]) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of one."""
     with open(f"{path}.new", "w") as file:
         json.dump(values, file)
@@ -61,7 +61,7 @@ class Log:
         self.size = 0
 
 
-def start(argv: list, cwd: str) -> tuple:
+def start(argv: list[str], cwd: str) -> tuple[int, int]:
     """Start the engine in a session of its own; (pid, the read end of its output)."""
     reading, writing = os.pipe()
     pid = os.fork()
@@ -135,7 +135,7 @@ def main() -> None:
         },
     )
     status = watch(pid, reading, log)
-    ended = {"at": time.time(), "pid": pid, "code": None, "signal": None}
+    ended: dict[str, object] = {"at": time.time(), "pid": pid, "code": None, "signal": None}
     if os.WIFSIGNALED(status):
         ended["signal"] = os.WTERMSIG(status)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -21,11 +22,11 @@ ASK_SECONDS = 10
 def read_facts(data_dir: Path) -> HostFacts:
     """The facts of this machine; disk is that of the data directory."""
     memory = psutil.virtual_memory()
-    try:
+    disk_total: int | None = None
+    disk_free: int | None = None
+    with contextlib.suppress(OSError):
         disk = shutil.disk_usage(data_dir)
         disk_total, disk_free = disk.total, disk.free
-    except OSError:
-        disk_total = disk_free = None
     return HostFacts(
         system=platform.system(),
         release=_release(),

@@ -91,8 +91,9 @@ def _endpoint(port: int) -> EngineEndpoint:
 def choose_port(spec: EngineSpec) -> int:
     """The port it had, else the first free one of the range. Raises PortTaken."""
     wanted = [spec.preferred_port] if spec.preferred_port in spec.ports else []
-    for port in (*wanted, *spec.ports):
-        if port is not None and port not in spec.taken_ports and _is_free(port):
+    ports: list[int] = [port for port in (*wanted, *spec.ports) if port is not None]
+    for port in ports:
+        if port not in spec.taken_ports and _is_free(port):
             return port
     first, last = spec.ports.start, spec.ports.stop - 1
     who = holder_of(first)

@@ -5,92 +5,214 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('engines', '0001_initial'),
-        ('hosts', '0001_initial'),
+        ("engines", "0001_initial"),
+        ("hosts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('topic', models.CharField(max_length=64)),
-                ('name', models.CharField(max_length=64)),
-                ('ids', models.JSONField(default=dict)),
-                ('text', models.CharField(blank=True, help_text='For people; empty = unlisted.', max_length=300)),
-                ('origin', models.CharField(help_text='The process that already announced it.', max_length=64)),
-                ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("topic", models.CharField(max_length=64)),
+                ("name", models.CharField(max_length=64)),
+                ("ids", models.JSONField(default=dict)),
+                (
+                    "text",
+                    models.CharField(
+                        blank=True, help_text="For people; empty = unlisted.", max_length=300
+                    ),
+                ),
+                (
+                    "origin",
+                    models.CharField(
+                        help_text="The process that already announced it.", max_length=64
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, db_index=True)),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('action', models.CharField(choices=[('install', 'Install'), ('uninstall', 'Uninstall'), ('start', 'Start'), ('stop', 'Stop'), ('restart', 'Restart'), ('load', 'Load a model'), ('discover', 'Discover models'), ('test', 'Test'), ('sync', 'Sync the catalog')], max_length=16)),
-                ('task', models.CharField(help_text='The Celery task that does this action.', max_length=100)),
-                ('status', models.CharField(choices=[('queued', 'Waiting'), ('running', 'Running'), ('succeeded', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=16)),
-                ('subject', models.CharField(help_text='What it is done to, in words.', max_length=200)),
-                ('params', models.JSONField(blank=True, default=dict)),
-                ('steps', models.JSONField(blank=True, default=list, help_text='[{key, title, started_at, finished_at}], UTC ISO.')),
-                ('progress_done', models.BigIntegerField(default=0, help_text='Bytes, or steps without bytes.')),
-                ('progress_total', models.BigIntegerField(blank=True, null=True)),
-                ('progress_unit', models.CharField(default='steps', max_length=8)),
-                ('percent', models.FloatField(default=0, help_text='0 to 100; never goes back.')),
-                ('rate', models.FloatField(blank=True, help_text='Bytes a second.', null=True)),
-                ('waiting_for', models.CharField(blank=True, max_length=200)),
-                ('error_code', models.CharField(blank=True, max_length=64)),
-                ('error', models.TextField(blank=True, help_text='One sentence with the way out.')),
-                ('error_detail', models.TextField(blank=True, help_text='The raw text, folded out on demand.')),
-                ('rung_at', models.DateTimeField(blank=True, null=True)),
-                ('worker', models.CharField(blank=True, max_length=64)),
-                ('child_pid', models.IntegerField(blank=True, null=True)),
-                ('child_created', models.FloatField(blank=True, help_text='Epoch seconds (psutil).', null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('heartbeat_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('deadline_at', models.DateTimeField(blank=True, null=True)),
-                ('cancel_requested_at', models.DateTimeField(blank=True, null=True)),
-                ('engine', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='jobs', to='engines.engine')),
-                ('host', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='jobs', to='hosts.host')),
-                ('retry_of', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to='jobs.job')),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("install", "Install"),
+                            ("uninstall", "Uninstall"),
+                            ("start", "Start"),
+                            ("stop", "Stop"),
+                            ("restart", "Restart"),
+                            ("load", "Load a model"),
+                            ("discover", "Discover models"),
+                            ("test", "Test"),
+                            ("sync", "Sync the catalog"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "task",
+                    models.CharField(
+                        help_text="The Celery task that does this action.", max_length=100
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Waiting"),
+                            ("running", "Running"),
+                            ("succeeded", "Done"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="queued",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "subject",
+                    models.CharField(help_text="What it is done to, in words.", max_length=200),
+                ),
+                ("params", models.JSONField(blank=True, default=dict)),
+                (
+                    "steps",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="[{key, title, started_at, finished_at}], UTC ISO.",
+                    ),
+                ),
+                (
+                    "progress_done",
+                    models.BigIntegerField(default=0, help_text="Bytes, or steps without bytes."),
+                ),
+                ("progress_total", models.BigIntegerField(blank=True, null=True)),
+                ("progress_unit", models.CharField(default="steps", max_length=8)),
+                ("percent", models.FloatField(default=0, help_text="0 to 100; never goes back.")),
+                ("rate", models.FloatField(blank=True, help_text="Bytes a second.", null=True)),
+                ("waiting_for", models.CharField(blank=True, max_length=200)),
+                ("error_code", models.CharField(blank=True, max_length=64)),
+                ("error", models.TextField(blank=True, help_text="One sentence with the way out.")),
+                (
+                    "error_detail",
+                    models.TextField(blank=True, help_text="The raw text, folded out on demand."),
+                ),
+                ("rung_at", models.DateTimeField(blank=True, null=True)),
+                ("worker", models.CharField(blank=True, max_length=64)),
+                ("child_pid", models.IntegerField(blank=True, null=True)),
+                (
+                    "child_created",
+                    models.FloatField(blank=True, help_text="Epoch seconds (psutil).", null=True),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("heartbeat_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("deadline_at", models.DateTimeField(blank=True, null=True)),
+                ("cancel_requested_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "engine",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="jobs",
+                        to="engines.engine",
+                    ),
+                ),
+                (
+                    "host",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="jobs",
+                        to="hosts.host",
+                    ),
+                ),
+                (
+                    "retry_of",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        to="jobs.job",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='JobLine',
+            name="JobLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('text', models.TextField()),
-                ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='jobs.job')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("text", models.TextField()),
+                (
+                    "job",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="lines",
+                        to="jobs.job",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['number'],
+                "ordering": ["number"],
             },
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['status', 'heartbeat_at'], name='job_status_heartbeat'),
+            model_name="job",
+            index=models.Index(fields=["status", "heartbeat_at"], name="job_status_heartbeat"),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['queued', 'running'])), fields=('engine',), name='one_open_job_per_engine'),
+            model_name="job",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status__in", ["queued", "running"])),
+                fields=("engine",),
+                name="one_open_job_per_engine",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='jobline',
-            constraint=models.UniqueConstraint(fields=('job', 'number'), name='job_line_number'),
+            model_name="jobline",
+            constraint=models.UniqueConstraint(fields=("job", "number"), name="job_line_number"),
         ),
     ]
