@@ -85,3 +85,26 @@ def change_host(
     if is_enabled != host.is_enabled:
         set_host_enabled(host, is_enabled=is_enabled, user=user)
     return host
+
+
+def ask_probe(host: Host, *, user: User | None) -> None:
+    """Have a worker look at the host now; the answer shows up on every open page.
+
+    Raises Refused HOST_DISABLED.
+    """
+    require_role(user, User.Role.OPERATOR)
+    if not host.is_enabled:
+        raise Refused("HOST_DISABLED", f"{host} is switched off. Switch it on in its settings.")
+    transaction.on_commit(partial(_ring_probe, host.pk))
+
+
+def _ring_probe(host_pk: int) -> None:
+    try:
+        current_app.send_task("hosts.probe", args=[host_pk], retry=False)
+    except (OperationalError, OSError) as error:
+        log.warning("the broker did not take the test of host %s: %s", host_pk, error)
+
+
+def mark_seen(host_pk: int) -> None:
+    """Note that the host told us something just now."""
+    Host.objects.filter(pk=host_pk).update(seen_at=timezone.now())
