@@ -6,31 +6,59 @@ from typing import Any, ClassVar
 
 from django.template.loader import render_to_string
 
-from abm.queries import dashboard_parts
+from abm.queries import PARTS
 from accounts.models import User
-from jobs.consumers import LiveConsumer
+from jobs.consumers import LiveConsumer, render_progress
+from jobs.models import Job
 
 
 class DashboardConsumer(LiveConsumer):
-    """Draws the whole dashboard anew: it is small, and any change may touch several parts."""
+    """Draws anew the parts that an event can touch."""
 
     topics: ClassVar[tuple[str, ...]] = ("engines", "hosts", "catalog")
 
     async def connect(self) -> None:
         await super().connect()
         if hasattr(self, "wanted"):
-            self.want("all", render)
+            self.want_parts(*PARTS)
 
-    async def changed(self, message: dict[str, Any]) -> None:
-        self.want("all", render)
+    def want_parts(self, *names: str) -> None:
+        for name in names:
+            self._want_part(name)
 
-    engine_changed = engine_removed = host_changed = host_seen = catalog_changed = changed
-    job_progressed = changed
+    def _want_part(self, name: str) -> None:
+        self.want(name, lambda user: render_dashboard_part(name, user))
+
+    async def engine_changed(self, message: dict[str, Any]) -> None:
+        self.want_parts("attention", "steps", "hosts", "running", "events")
+
+    async def engine_removed(self, message: dict[str, Any]) -> None:
+        await self.engine_changed(message)
+
+    async def host_changed(self, message: dict[str, Any]) -> None:
+        self.want_parts("attention", "hosts", "events")
+
+    async def host_seen(self, message: dict[str, Any]) -> None:
+        self.want_parts("hosts", "running")
+
+    async def catalog_changed(self, message: dict[str, Any]) -> None:
+        self.want_parts("attention", "events")
 
     async def job_changed(self, message: dict[str, Any]) -> None:
         await super().job_changed(message)
-        await self.changed(message)
+        self.want_parts("attention", "steps", "hosts", "jobs", "events")
+
+    async def job_progressed(self, message: dict[str, Any]) -> None:
+        pk = int(message["pk"])
+        # The bar alone: a row swapped four times a second would lose clicks on its buttons.
+        self.want(("bar", pk), lambda user: render_open_bar(pk))
 
 
-def render(user: User) -> str:
-    return render_to_string("abm/_dashboard.html", {"viewer": user, **dashboard_parts()})
+def render_dashboard_part(name: str, user: User) -> str:
+    return render_to_string(f"abm/_{name}.html", {"viewer": user, **PARTS[name]()})
+
+
+def render_open_bar(pk: int) -> str:
+    """The bar of a job that the page shows; nothing for one that has ended meanwhile."""
+    is_open = Job.objects.filter(pk=pk, status__in=Job.OPEN).exists()
+    return render_progress(pk) if is_open else ""

@@ -2,143 +2,121 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q
-from django.urls import reverse
-from django.utils import timezone
 
-from catalog.models import CatalogEntry, CatalogSource
-from engines.models import Engine
+from abm.attention import troubles
+from catalog.models import CatalogEntry
+from engines.models import Engine, Trial
 from engines.queries import engines_shown
 from hosts.models import Host
 from hosts.queries import hosts_shown
-from jobs.models import Job
-from jobs.queries import jobs_shown, last_events
+from jobs.queries import jobs_shown, last_events, open_jobs
 
 FOUND_EACH = 8
+RUNNING_SHOWN = 50
+MAX_QUERY = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something that needs a person: what, in words, and where it is dealt with."""
+class FirstSteps:
+    """How far a new abm is on the way to its first voice; the last step is never done here."""
 
-    text: str
-    url: str
-    label: str
-    post_url: str = ""
-    post_label: str = ""
+    engine: Engine | None
+    """The first engine, once there is one."""
 
+    @property
+    def is_installed(self) -> bool:
+        return self.engine is not None and self.engine.is_installed
 
-def troubles() -> list[Trouble]:
-    """Hosts that do not answer, failed engines, jobs that failed lately, faulty sources."""
-    rows = []
-    for host in Host.objects.filter(is_enabled=True).exclude(
-        state__in=[*Host.USABLE, Host.State.STARTING]
-    ):
-        text = f"{host}: {host.state_text or host.get_state_display()}"
-        rows.append(Trouble(text, reverse("hosts:host", args=[host.pk]), "Open"))
-    for host in Host.objects.filter(is_enabled=True, state=Host.State.DEGRADED):
-        rows.append(
-            Trouble(f"{host}: {host.state_text}", reverse("hosts:host", args=[host.pk]), "Open")
-        )
-    failed = Engine.objects.filter(state__in=[Engine.State.FAILED, Engine.State.MISSING])
-    for engine in failed.select_related("host"):
-        rows.append(_engine_trouble(engine))
-    rows += [_job_trouble(job) for job in _failed_jobs()]
-    for source in CatalogSource.objects.filter(is_enabled=True).exclude(error=""):
-        text = f"The catalog {source} could not be synced: {source.error}"
-        rows.append(Trouble(text, reverse("catalog:list"), "Catalog"))
-    return rows
+    @property
+    def is_running(self) -> bool:
+        return self.engine is not None and self.engine.is_running
 
 
-def _engine_trouble(engine: Engine) -> Trouble:
-    page = reverse("engines:engine", args=[engine.pk])
-    if engine.state == Engine.State.MISSING:
-        return Trouble(f"{engine} on {engine.host}: {engine.state_text}", page, "Open")
-    return Trouble(
-        engine.error or f"{engine} failed.",
-        f"{page}?tab=logs",
-        "Logs",
-        reverse("engines:start", args=[engine.pk]),
-        "Start",
-    )
+def first_steps() -> FirstSteps | None:
+    """None once somebody tried an engine, or has more than one: the way is known then."""
+    engines = list(engines_shown().order_by("pk").defer("definition")[:2])
+    if len(engines) > 1 or Trial.objects.exists():
+        return None
+    return FirstSteps(engine=engines[0] if engines else None)
 
 
-def _failed_jobs() -> list[Job]:
-    """Of the last day, not tried again, and not told already by their engine's own trouble."""
-    since = timezone.now() - timedelta(days=1)
-    jobs = jobs_shown().filter(status=Job.Status.FAILED, finished_at__gt=since)
-    jobs = jobs.exclude(engine__state=Engine.State.FAILED).exclude(action=Job.Action.SYNC)
-    latest: dict[tuple[str, str], Job] = {}
-    for job in jobs[:50]:
-        latest.setdefault((job.action, job.subject), job)
-    return [job for job in latest.values() if not _was_mended(job)]
+def _attention() -> dict[str, Any]:
+    return {"troubles": troubles()}
 
 
-def _was_mended(job: Job) -> bool:
-    later = Job.objects.filter(pk__gt=job.pk, action=job.action, subject=job.subject)
-    return later.exclude(status=Job.Status.FAILED).exists()
+def _steps() -> dict[str, Any]:
+    return {"steps": first_steps()}
 
 
-def _job_trouble(job: Job) -> Trouble:
-    return Trouble(
-        f"{job}: {job.error}",
-        reverse("jobs:job", args=[job.pk]),
-        "Open",
-        reverse("jobs:retry", args=[job.pk]) if job.engine_id else "",
-        "Retry",
-    )
+def _hosts() -> dict[str, Any]:
+    return {"hosts": list(hosts_shown())}
+
+
+def _running() -> dict[str, Any]:
+    alive = engines_shown().filter(state__in=Engine.ALIVE).defer("definition")
+    return {"alive": list(alive[:RUNNING_SHOWN])}
+
+
+def _jobs() -> dict[str, Any]:
+    return {"open_jobs": open_jobs()}
+
+
+def _events() -> dict[str, Any]:
+    return {"events": last_events(10)}
+
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "attention": _attention,
+    "steps": _steps,
+    "hosts": _hosts,
+    "running": _running,
+    "jobs": _jobs,
+    "events": _events,
+}
+"""The parts of the dashboard: `abm/_<name>.html` draws what the function gives."""
 
 
 def dashboard_parts() -> dict[str, Any]:
     """All that the dashboard draws."""
-    engines = engines_shown()
-    return {
-        "troubles": troubles(),
-        "hosts": hosts_shown(),
-        "alive": engines.filter(state__in=Engine.ALIVE),
-        "open_jobs": jobs_shown().filter(status__in=Job.OPEN),
-        "events": last_events(10),
-        "is_new": not Engine.objects.exclude(state=Engine.State.ABSENT).exists(),
-    }
+    context: dict[str, Any] = {}
+    for read in PARTS.values():
+        context |= read()
+    return context
 
 
 def found(text: str) -> dict[str, Any]:
-    """What a search finds, a few of each."""
-    text = text.strip()[:100]
+    """What a search finds, a few of each kind; nothing for an empty text."""
+    text = text.replace("\x00", "").strip()[:MAX_QUERY]
     if not text:
         return {"query": "", "count": 0}
-    engines = list(
-        engines_shown().filter(Q(display_name__icontains=text) | Q(name__icontains=text))[
-            :FOUND_EACH
-        ]
-    )
-    hosts = list(
-        Host.objects.filter(Q(display_name__icontains=text) | Q(host_id__icontains=text))[
-            :FOUND_EACH
-        ]
-    )
-    entries = list(
-        CatalogEntry.objects.filter(
-            Q(display_name__icontains=text)
-            | Q(name__icontains=text)
-            | Q(description__icontains=text),
-            is_withdrawn=False,
-            source__is_enabled=True,
-        ).select_related("source")[:FOUND_EACH]
-    )
-    jobs = list(
-        jobs_shown().filter(Q(subject__icontains=text) | Q(error__icontains=text))[:FOUND_EACH]
-    )
-    count = len(engines) + len(hosts) + len(entries) + len(jobs)
-    return {
-        "query": text,
-        "engines": engines,
-        "hosts": hosts,
-        "entries": entries,
-        "jobs": jobs,
-        "count": count,
+    rows: dict[str, list[Any]] = {
+        "engines": list(_engines_named(text)),
+        "hosts": list(
+            Host.objects.filter(Q(display_name__icontains=text) | Q(host_id__icontains=text))[
+                :FOUND_EACH
+            ]
+        ),
+        "entries": list(_entries_about(text)),
+        "jobs": list(
+            jobs_shown().filter(Q(subject__icontains=text) | Q(error__icontains=text))[:FOUND_EACH]
+        ),
     }
+    return {"query": text, "count": sum(len(kind) for kind in rows.values()), **rows}
+
+
+def _engines_named(text: str) -> Any:
+    named = Q(display_name__icontains=text) | Q(name__icontains=text)
+    return engines_shown().filter(named).defer("definition")[:FOUND_EACH]
+
+
+def _entries_about(text: str) -> Any:
+    about = (
+        Q(display_name__icontains=text) | Q(name__icontains=text) | Q(description__icontains=text)
+    )
+    offered = CatalogEntry.objects.filter(about, is_withdrawn=False, source__is_enabled=True)
+    return offered.select_related("source").defer("parameters", "model_rows", "extra")[:FOUND_EACH]

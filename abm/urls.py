@@ -9,6 +9,7 @@ urlpatterns = [
     path("", views.dashboard, name="dashboard"),
     path("search/", views.search, name="search"),
     path("settings/", views.settings_page, name="settings"),
+    path("style/", views.style, name="style"),
     path("accounts/", include("accounts.urls")),
     path("engines/", include("engines.urls")),
     path("catalog/", include("catalog.urls")),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from abm.queries import dashboard_parts, found
 from abm.system import settings_lines, system_lines
+from accounts.models import User
+from accounts.roles import require_role
 from catalog.models import CatalogSource
 
 
@@ -24,7 +28,12 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def search(request: HttpRequest) -> HttpResponse:
-    context = {"nav": "", "viewer": request.user, **found(request.GET.get("q", ""))}
+    context = {
+        "nav": "",
+        "viewer": request.user,
+        "socket_path": "/ws/page/",
+        **found(request.GET.get("q", "")),
+    }
     is_part = request.headers.get("HX-Target") == "found"
     return render(request, "abm/_found.html" if is_part else "search.html", context)
 
@@ -40,3 +49,10 @@ def settings_page(request: HttpRequest) -> HttpResponse:
         "socket_path": "/ws/page/",
     }
     return render(request, "settings.html", context)
+
+
+@require_GET
+def style(request: HttpRequest) -> HttpResponse:
+    """Every part in every state, for who works on the pages."""
+    require_role(cast(User, request.user), User.Role.ADMIN)
+    return render(request, "style.html", {"nav": "settings", "socket_path": "/ws/page/"})

@@ -1,0 +1,125 @@
+"""What needs a person: hosts, engines, jobs and sources in trouble, each with its way out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Exists, OuterRef
+from django.urls import reverse
+from django.utils import timezone
+
+from catalog.models import CatalogSource
+from engines.models import Engine
+from hosts.models import Host
+from jobs.models import Job
+from jobs.queries import jobs_shown
+
+SHOWN_EACH = 20
+LATELY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that needs a person: what, since when, where to look, and what may help."""
+
+    key: str
+    text: str
+    url: str
+    label: str
+    since: datetime | None = None
+    post_url: str = ""
+    post_label: str = ""
+    is_failure: bool = True
+    """False for a warning: it still works."""
+
+
+def troubles() -> list[Trouble]:
+    """Hosts first, because their engines cannot be helped before them."""
+    rows = [_host_trouble(host) for host in _poor_hosts()]
+    rows += [_engine_trouble(engine) for engine in _poor_engines()]
+    rows += [_job_trouble(job) for job in _failed_jobs()]
+    rows += [_source_trouble(source) for source in _faulty_sources()]
+    return rows
+
+
+def _poor_hosts() -> list[Host]:
+    well = [Host.State.AVAILABLE, Host.State.AVAILABLE_NO_GPU, Host.State.STARTING]
+    return list(Host.objects.filter(is_enabled=True).exclude(state__in=well)[:SHOWN_EACH])
+
+
+def _host_trouble(host: Host) -> Trouble:
+    why = host.state_text or f"{host.get_state_display()}."
+    return Trouble(
+        key=f"host-{host.pk}",
+        text=f"{host}: {why}",
+        url=reverse("hosts:host", args=[host.pk]),
+        label="Open",
+        since=host.seen_at,
+        post_url=reverse("hosts:probe", args=[host.pk]),
+        post_label="Test",
+        is_failure=host.state != Host.State.DEGRADED,
+    )
+
+
+def _poor_engines() -> list[Engine]:
+    poor = Engine.objects.filter(state__in=[Engine.State.FAILED, Engine.State.MISSING])
+    return list(poor.select_related("host").defer("definition")[:SHOWN_EACH])
+
+
+def _engine_trouble(engine: Engine) -> Trouble:
+    page = reverse("engines:engine", args=[engine.pk])
+    if engine.state == Engine.State.MISSING:
+        why = engine.state_text or "Its files are gone."
+        text = f"{engine} on {engine.host}: {why}"
+        return Trouble(f"engine-{engine.pk}", text, page, "Open", engine.state_at)
+    return Trouble(
+        key=f"engine-{engine.pk}",
+        text=engine.error or f"{engine} on {engine.host} failed.",
+        url=f"{page}?tab=logs",
+        label="Logs",
+        since=engine.state_at,
+        post_url=reverse("engines:restart", args=[engine.pk]),
+        post_label="Restart",
+    )
+
+
+def _failed_jobs() -> list[Job]:
+    """Of the last day, not tried again, and not told already by their engine or their source."""
+    later = Job.objects.filter(
+        pk__gt=OuterRef("pk"), action=OuterRef("action"), subject=OuterRef("subject")
+    )
+    failed = jobs_shown().filter(
+        ~Exists(later), status=Job.Status.FAILED, finished_at__gt=timezone.now() - LATELY
+    )
+    failed = failed.exclude(engine__state__in=[Engine.State.FAILED, Engine.State.MISSING])
+    return list(failed.exclude(action=Job.Action.SYNC)[:SHOWN_EACH])
+
+
+def _job_trouble(job: Job) -> Trouble:
+    return Trouble(
+        key=f"job-{job.pk}",
+        text=f"{job} failed: {job.error}",
+        url=reverse("jobs:job", args=[job.pk]),
+        label="Open",
+        since=job.finished_at,
+        post_url=reverse("jobs:retry", args=[job.pk]) if job.can_be_retried else "",
+        post_label="Retry",
+    )
+
+
+def _faulty_sources() -> list[CatalogSource]:
+    return list(CatalogSource.objects.filter(is_enabled=True).exclude(error="")[:SHOWN_EACH])
+
+
+def _source_trouble(source: CatalogSource) -> Trouble:
+    return Trouble(
+        key=f"source-{source.pk}",
+        text=f"The catalog “{source}” could not be synced: {source.error}",
+        url=reverse("catalog:list"),
+        label="Catalog",
+        since=source.checked_at,
+        post_url=reverse("catalog:sync", args=[source.pk]),
+        post_label="Sync",
+        is_failure=False,
+    )
