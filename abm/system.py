@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import django
 from django.conf import settings
 from django.db import connection
+from django.db.models import Sum
 
 from abm.filesystem import file_system_of
+from abm.templatetags.show import size
+from engines.models import Engine
 
 SHOWN = (
     "DATA_DIR HOST PORT PUBLIC_URL ALLOWED_HOSTS DEBUG LOG_LEVEL LOG_FORMAT SQLITE_JOURNAL "
@@ -20,21 +27,33 @@ SHOWN = (
     "JOB_HEARTBEAT_SECONDS JOB_LOST_SECONDS JOB_SWEEP_SECONDS TIME_ZONE"
 )
 SECRET = ("SECRET_KEY", "ADMIN_PASSWORD", "DATABASE_URL", "REDIS_URL")
+"""The addresses too, because a password may stand in them."""
+EMBEDDED_THREADS = {"abm-worker": "worker", "abm-link": "link", "abm-tail": "tail"}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A name and its value, as text."""
+    """A name and its value, as text, and where the value comes from."""
 
     name: str
     value: str
+    source: str = ""
 
 
 def settings_lines() -> list[Line]:
-    """Every setting; of secrets only whether they are set."""
-    lines = [Line(name, _text(getattr(settings, name))) for name in SHOWN.split()]
-    lines += [Line(name, "set" if getattr(settings, name) else "not set") for name in SECRET]
+    """Every setting by name; of secrets only whether they are set."""
+    lines = [Line(name, _text(getattr(settings, name)), _source(name)) for name in SHOWN.split()]
+    for name in SECRET:
+        value = "set, not shown" if getattr(settings, name) else ""
+        lines.append(Line(name, value, _source(name)))
     return sorted(lines, key=lambda line: line.name)
+
+
+def _source(name: str) -> str:
+    """`.env` is read into the environment, so the two cannot be told apart afterwards."""
+    if os.environ.get(name):
+        return "environment or .env"
+    return f"the file of {name}_FILE" if os.environ.get(f"{name}_FILE") else "default"
 
 
 def _text(value: Any) -> str:
@@ -47,18 +66,64 @@ def _text(value: Any) -> str:
 
 def system_lines() -> list[Line]:
     """The facts of this abm."""
-    disk = shutil.disk_usage(settings.DATA_DIR)
+    folder = Path(settings.DATA_DIR)
     lines = [
         Line("Version", settings.VERSION),
-        Line("Compatible with Audiobook Maker", settings.COMPATIBLE_VERSION),
-        Line("Mode", "embedded: one process" if settings.IS_EMBEDDED else "with Redis"),
-        Line("Database", connection.vendor),
-        Line("Data", str(settings.DATA_DIR)),
-        Line("File system", file_system_of(Path(settings.DATA_DIR)) or "unknown"),
-        Line("Free", f"{disk.free / 1e9:.0f} GB of {disk.total / 1e9:.0f} GB"),
+        Line("Works with catalogs of Audiobook Maker", settings.COMPATIBLE_VERSION),
+        Line("Python, Django", f"{platform.python_version()}, {django.get_version()}"),
+        Line(
+            "Mode", "embedded: one process" if settings.IS_EMBEDDED else "parts apart, with Redis"
+        ),
+        *_database_lines(),
+        Line("Data directory", str(folder)),
+        Line("File system", file_system_of(folder) or "unknown"),
+        Line("Installed engines", size(_engine_bytes())),
+        Line("Free disk", _free_text(folder)),
     ]
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA journal_mode")
-            lines.append(Line("Journal", str(cursor.fetchone()[0])))
-    return lines
+    return [*lines, Line("Threads", _threads_text())] if settings.IS_EMBEDDED else lines
+
+
+def _database_lines() -> list[Line]:
+    if connection.vendor != "sqlite":
+        return [Line("Database", f"{connection.display_name} {_server_version()}")]
+    name = str(connection.settings_dict["NAME"])
+    held = sum(file.stat().st_size for file in _database_files(name) if file.is_file())
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        journal = str(cursor.fetchone()[0])
+    return [
+        Line("Database", f"SQLite {_server_version()}, {size(held)}"),
+        Line("Journal", journal.upper()),
+    ]
+
+
+def _server_version() -> str:
+    return ".".join(str(number) for number in connection.get_database_version())
+
+
+def _database_files(name: str) -> list[Path]:
+    return [Path(f"{name}{ending}") for ending in ("", "-wal", "-shm")]
+
+
+def _engine_bytes() -> int:
+    """What the engines of this machine said they take; walking their files would take seconds."""
+    held = Engine.objects.aggregate(total=Sum("disk_bytes"))["total"]
+    return int(held or 0)
+
+
+def _free_text(folder: Path) -> str:
+    try:
+        disk = shutil.disk_usage(folder)
+    except OSError:
+        return "unknown"
+    return f"{size(disk.free)} of {size(disk.total)}"
+
+
+def _threads_text() -> str:
+    """Which threads of an embedded abm live; a dead one is named as such."""
+    alive = {thread.name for thread in threading.enumerate()}
+    words = [
+        f"{label} {'runs' if name in alive else 'does not run'}"
+        for name, label in EMBEDDED_THREADS.items()
+    ]
+    return f"{', '.join(words)}; {threading.active_count()} in all"

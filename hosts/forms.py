@@ -7,7 +7,7 @@ from django import forms
 from hosts.models import Host
 
 
-class HostForm(forms.ModelForm[Host]):
+class HostForm(forms.ModelForm):  # type: ignore[type-arg]
     """A host's name, its folders, and whether abm uses it."""
 
     class Meta:
