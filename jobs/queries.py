@@ -56,7 +56,8 @@ class JobFilter:
 
     @property
     def shows_open(self) -> bool:
-        return self.status in {"", "open", *Job.OPEN}
+        """Whether what is under way belongs on this page; it stands on the first one only."""
+        return self.page == 1 and self.status in {"", "open", *Job.OPEN}
 
     @property
     def shows_ended(self) -> bool:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 from celery import current_app
 from django.test import Client
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from tests.pages.factories import browser_of, make_user
 
 
 @pytest.fixture(autouse=True)
-def plain_static_files(settings: SettingsWrapper) -> None:
+def plain_static_files(settings: Settings) -> None:
     plain = "django.contrib.staticfiles.storage.StaticFilesStorage"
     settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": plain}}
 

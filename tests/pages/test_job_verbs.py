@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.test import Client
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from jobs.models import Job
 from tests.engines.factories import make_engine
@@ -53,7 +54,9 @@ def test_a_job_that_ended_cannot_be_cancelled(operator: Client) -> None:
 
 
 def test_retry_makes_a_new_job_and_goes_there(
-    operator: Client, rung: list[tuple[str, list[int]]], django_capture_on_commit_callbacks
+    operator: Client,
+    rung: list[tuple[str, list[int]]],
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
     engine = make_engine()
     job = make_job("failed", engine=engine, host=engine.host, params={"starts": True})
