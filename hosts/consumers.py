@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 from django.template.loader import render_to_string
 
 from accounts.models import User
-from hosts.queries import host_context, host_shown, hosts_shown
-from jobs.consumers import LiveConsumer
+from hosts.queries import JOBS_SHOWN, host_context, host_shown, hosts_shown
+from jobs.consumers import LiveConsumer, render_progress
+from jobs.models import Job
 
 
 class HostsConsumer(LiveConsumer):
@@ -86,6 +87,10 @@ class HostConsumer(LiveConsumer):
         self.want_part("hosts/_head.html")
         self.want_part("hosts/_jobs.html")
 
+    async def job_progressed(self, message: dict[str, Any]) -> None:
+        pk = int(message["pk"])
+        self.want(("bar", pk), lambda user: render_bar_of_host(pk, self.host_pk))
+
 
 def render_list(user: User) -> str:
     return render_to_string("hosts/_list.html", {"hosts": hosts_shown(), "viewer": user})
@@ -101,3 +106,9 @@ def render_host_part(template: str, pk: int, user: User) -> str:
     if host is None:
         return ""
     return render_to_string(template, {**host_context(host), "viewer": user})
+
+
+def render_bar_of_host(pk: int, host_pk: int) -> str:
+    """The bar of a job that the host's page shows; nothing for any other."""
+    shown = Job.objects.filter(host_id=host_pk).values_list("pk", flat=True)[:JOBS_SHOWN]
+    return render_progress(pk) if pk in set(shown) else ""

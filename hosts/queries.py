@@ -9,6 +9,7 @@ from django.db.models import Count, Q, QuerySet
 from hosts.models import Host
 
 ENGINES_SHOWN = 100
+JOBS_SHOWN = 10
 OPEN = ("queued", "running")
 
 
@@ -31,5 +32,5 @@ def host_context(host: Host) -> dict[str, Any]:
     return {
         "host": host,
         "engines": host.engines.exclude(state="absent").defer("definition")[:ENGINES_SHOWN],
-        "jobs": host.jobs.select_related("user", "engine").defer("engine__definition")[:10],
+        "jobs": host.jobs.select_related("user", "engine").defer("engine__definition")[:JOBS_SHOWN],
     }
