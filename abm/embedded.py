@@ -57,7 +57,7 @@ class Threads:
 
     def __init__(self, app: Celery) -> None:
         self.worker = WorkController(app=app, hostname="abm@local", pool="threads", quiet=True)
-        self.clock: Any = EmbeddedService(app, thread=True)
+        self.clock: Any = EmbeddedService(app, thread=True, scheduler_cls="celery.beat.Scheduler")
         self.link = Link()
         self.tail = Tail()
         self._work = threading.Thread(target=self.worker.start, name="abm-worker", daemon=True)
@@ -74,7 +74,7 @@ class Threads:
         setattr(state, "should_stop", 0)  # noqa: B010  its type says None
         self.link.ended.set()
         self.tail.ended.set()
-        self.clock.stop()
+        self.clock.service.stop(wait=False)
         until = time.monotonic() + GRACE_SECONDS
         for thread in (self.link, self.tail):
             thread.join(max(0.0, until - time.monotonic()))

@@ -103,4 +103,4 @@ def password(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def profile(request: HttpRequest) -> HttpResponse:
-    return render(request, "accounts/profile.html", {"nav": "settings"})
+    return render(request, "accounts/profile.html", {"nav": "profile"})

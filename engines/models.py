@@ -176,6 +176,11 @@ class Trial(models.Model):
         return self.took_seconds / self.audio_seconds
 
     @property
+    def title(self) -> str:
+        """What was asked: the text, or the name of the recording."""
+        return str(self.request.get("text") or self.request.get("name") or "")
+
+    @property
     def transcript(self) -> str | None:
         """What was heard; None for a result that is no transcript."""
         text = self.result.get("text")

@@ -45,6 +45,11 @@ class LiveConsumer(AsyncWebsocketConsumer):
             self.groups.append(topic)
         await self.accept()
 
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """A topic tells more than one page shows: what it has no method for is passed over."""
+        if hasattr(self, message["type"].replace(".", "_")):
+            await super().dispatch(message)
+
     async def heard_topics(self) -> set[str]:
         return {"jobs", *self.topics}
 

@@ -15,7 +15,7 @@ class Command(BaseCommand):
     help = "Do the jobs that pages ask for."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        clock: Any = EmbeddedService(app, thread=True)
+        clock: Any = EmbeddedService(app, thread=True, scheduler_cls="celery.beat.Scheduler")
         clock.start()
         app.Worker(
             pool="threads", concurrency=settings.WORKER_THREADS, loglevel=settings.LOG_LEVEL
