@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import cast
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from abm.queries import dashboard_parts, found
@@ -13,6 +15,10 @@ from abm.system import settings_lines, system_lines
 from accounts.models import User
 from accounts.roles import require_role
 from catalog.models import CatalogSource
+from engines.models import Engine
+from hosts.forms import HostForm
+from hosts.models import Host
+from jobs.models import Job
 
 
 @require_GET
@@ -55,4 +61,17 @@ def settings_page(request: HttpRequest) -> HttpResponse:
 def style(request: HttpRequest) -> HttpResponse:
     """Every part in every state, for who works on the pages."""
     require_role(cast(User, request.user), User.Role.ADMIN)
-    return render(request, "style.html", {"nav": "settings", "socket_path": "/ws/page/"})
+    now = timezone.now()
+    context = {
+        "nav": "settings",
+        "socket_path": "/ws/page/",
+        "states": {
+            "Engines": Engine.State.choices,
+            "Hosts": Host.State.choices,
+            "Jobs": Job.Status.choices,
+        },
+        "form": HostForm({"display_name": ""}),
+        "now": now,
+        "long_ago": now - timedelta(hours=3),
+    }
+    return render(request, "style.html", context)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from catalog.words import readable_label
+from catalog.words import readable_key, readable_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,14 @@ def quality_of(result: Mapping[str, Any]) -> Quality | None:
     return Quality(
         score,
         _words(result.get("qualityStatus")).lower(),
-        tuple(QualityField(_words(row.get("key")), _value(row)) for row in rows),
+        tuple(QualityField(_label(row.get("key")), _value(row)) for row in rows),
         tuple(notes),
     )
+
+
+def _label(key: Any) -> str:
+    key = str(key or "")
+    return key if " " in key else readable_key(key)
 
 
 def _words(text: Any) -> str:

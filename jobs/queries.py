@@ -71,7 +71,8 @@ class JobFilter:
 
 
 def jobs_shown() -> QuerySet[Job]:
-    return Job.objects.select_related("host", "engine", "user")
+    """Jobs with what a row names; their engines' long definitions stay in the database."""
+    return Job.objects.select_related("host", "user")
 
 
 def jobs_list(*, action: str, text: str) -> QuerySet[Job]:
@@ -126,9 +127,7 @@ def job_shown(pk: int) -> Job | None:
 
 def open_jobs() -> list[Job]:
     """What is under way, oldest first, at most ten."""
-    return list(
-        Job.objects.filter(status__in=Job.OPEN).select_related("host", "engine").order_by("pk")[:10]
-    )
+    return list(Job.objects.filter(status__in=Job.OPEN).order_by("pk")[:10])
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,8 @@ class _Sizes:
     def __init__(self) -> None:
         self.total: dict[str, int] = {}
         self.done: set[str] = set()
+        self.is_linking = False
+        """Everything is fetched, and the rest of the lines tell of putting it in place."""
 
     def read(self, line: str) -> None:
         if found := DOWNLOADING.match(line):
@@ -178,10 +180,9 @@ def _progress(step: str, line: str, sizes: _Sizes) -> Progress:
     done, total = sizes.bytes_done, sizes.bytes_total
     if step != "fetch":
         return Progress(step, line=line)
-    if line.startswith("Installed"):
-        return Progress("link", line=line, fraction=1.0)
-    if line.startswith("Prepared"):
-        return Progress("link", line=line)
+    sizes.is_linking = sizes.is_linking or line.startswith(("Prepared", "Installed"))
+    if sizes.is_linking:
+        return Progress("link", line=line, fraction=1.0 if line.startswith(" +") else 0.5)
     fraction = done / total if total else 0.1 if line.startswith("Resolved") else None
     return Progress(step, line=line, fraction=fraction, bytes_done=done, bytes_total=total)
 

@@ -54,5 +54,6 @@ def test_people_are_for_admins(viewer: Client, admin: Client) -> None:
     assert "/accounts/users/" in admin.get("/settings/").content.decode()
 
 
-def test_the_style_page_is_for_admins(operator: Client) -> None:
+def test_the_style_page_is_for_admins(operator: Client, admin: Client) -> None:
     assert operator.get("/style/").status_code == 403
+    assert "Unreachable" in admin.get("/style/").content.decode()

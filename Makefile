@@ -1,0 +1,61 @@
+# make setup | run | test | lint | bench: the environment lives in .venv and is made once.
+PY ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+BIN := .venv/bin
+UV_VERSION := 0.13.8
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup setup-dev run test test-fast lint format bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make setup   the locked environment in .venv"
+	@echo "make run     abm on http://127.0.0.1:8765 (PORT, HOST and DATA_DIR choose others)"
+	@echo "make test    everything that this machine can run"
+	@echo "make lint    ruff, mypy, template format, missing migrations"
+	@echo "make bench   figures, written to bench/results.md"
+
+$(BIN)/uv:
+	@test -n "$(PY)" || { echo "abm needs Python 3.11 or newer; none was found."; exit 1; }
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "abm needs Python 3.11 or newer; $(PY) is older. Install one, or name it: make PY=/path/to/python3.12"; exit 1; }
+	@$(PY) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv is missing: sudo apt install python3-venv"; exit 1; }
+	$(PY) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.setup: requirements.lock $(BIN)/uv
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/.setup-dev: requirements.lock requirements-dev.lock $(BIN)/uv
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch .venv/.setup $@
+
+setup: .venv/.setup
+setup-dev: .venv/.setup-dev
+
+run: setup
+	@exec $(BIN)/python manage.py serve
+
+test: setup-dev
+	$(PYTEST) -q -n 2 -m "not engine and not browser"
+	$(PYTEST) -q -m "engine or browser"
+
+test-fast: setup-dev
+	$(PYTEST) -q -n 2 -m "not engine and not browser"
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/djade --check --target-version 5.2 $$(git ls-files 'templates/*.html')
+	DATA_DIR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
+
+format: setup-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/djade --target-version 5.2 $$(git ls-files 'templates/*.html')
+
+bench: setup-dev
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache
