@@ -1,0 +1,83 @@
+"""Real engines for tests: each in its own environment, made once and kept below .cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import uv
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLED = ROOT / "bundled"
+CACHE = ROOT / ".cache" / "engine-venvs"
+FOLDERS = {
+    "espeak-ng": "tts/espeak-ng",
+    "pocketsphinx": "stt/pocketsphinx",
+    "pysbd": "text/pysbd",
+    "silero-vad": "audio/silero-vad",
+}
+START_SECONDS = 30
+
+
+def python_of(name: str) -> Path:
+    """The interpreter of an engine's environment, made if its requirements are new."""
+    requirements = BUNDLED / FOLDERS[name] / "requirements.txt"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
+    folder = CACHE / f"{name}-{digest}"
+    if not (folder / "ready").exists():
+        uv_bin = uv.find_uv_bin()
+        subprocess.run([uv_bin, "venv", "-q", "--clear", str(folder)], check=True)
+        install = [uv_bin, "pip", "install", "-q", "--system-certs"]
+        python = str(folder / "bin" / "python")
+        subprocess.run([*install, "--python", python, "-r", str(requirements)], check=True)
+        (folder / "ready").touch()
+    return folder / "bin" / "python"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_engine(name: str, samples: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """(URL, process) of a bundled engine that answers; ended afterwards."""
+    folder, port = BUNDLED / FOLDERS[name], free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(BUNDLED / "_server"),
+        "SAMPLES_DIR": str(samples),
+    }
+    process = subprocess.Popen(
+        [str(python_of(name)), "server.py", "--port", str(port)], cwd=folder, env=environment
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                httpx.get(f"{url}/health", timeout=1)
+                break
+            except httpx.HTTPError:
+                assert process.poll() is None, f"{name} ended while it started"
+                assert time.monotonic() < until, f"{name} did not answer"
+                time.sleep(0.05)
+        yield url, process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def load(url: str) -> None:
+    """Load an engine's default model."""
+    model = httpx.get(f"{url}/models").json()["defaultModel"]
+    httpx.post(f"{url}/load", json={"engineModelName": model}, timeout=60).raise_for_status()
