@@ -21,7 +21,7 @@ from jobs.work import interrupt_running
 log = logging.getLogger(__name__)
 
 TAIL_SECONDS = 1.0
-GRACE_SECONDS = 4.0
+GRACE_SECONDS = 3.0
 
 
 class Tail(threading.Thread):

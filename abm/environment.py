@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import socket
+import tempfile
 import zoneinfo
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,26 @@ class Reader:
             return default
         return Path(text).expanduser().resolve()
 
+    def existing_folder(self, name: str) -> Any:
+        """An absolute path of a folder that exists, or None where there is no value."""
+        folder = self.folder(name, None)
+        if folder is None or folder.is_dir():
+            return folder
+        raise WrongSetting(f"{name} is “{folder}”; it must be a folder that exists.")
+
+    def url(self, name: str, default: str, schemes: Sequence[str]) -> str:
+        """A URL with a host, or empty for none."""
+        text = self.text(name, default)
+        try:
+            parts = urlsplit(text)
+            is_good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_good = False
+        if not text or is_good:
+            return text
+        # The value is not shown: it may hold a password.
+        raise WrongSetting(f"{name} must be a URL that begins with {schemes[0]}:// and a host.")
+
     def time_zone(self, name: str, default: str) -> str:
         text = self.text(name, default)
         try:
@@ -101,13 +122,8 @@ class Reader:
         """A random secret that is made once and kept in `file`, readable by its owner only."""
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:
-                return file.read_text().strip()
-            with os.fdopen(handle, "w") as opened:
-                opened.write(secrets.token_urlsafe(50))
-            return file.read_text().strip()
+            kept = file.read_text().strip() if file.exists() else ""
+            return kept or _keep(file, secrets.token_urlsafe(50))
         except OSError as error:
             raise WrongSetting(
                 f"the data directory {file.parent} cannot be used: {error.strerror}. "
@@ -121,22 +137,26 @@ class Reader:
         if not url or parts.scheme == "sqlite":
             place = unquote(parts.path) if url else str(file)
             return _sqlite(place, journal)
-        if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/"):
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        is_postgres = parts.scheme in {"postgres", "postgresql"}
+        if not is_postgres or not parts.path.strip("/") or port == -1:
             raise WrongSetting(
                 f"{name} must look like postgres://user:password@host:5432/name "
                 "or sqlite:////path/to/file."
             )
-        options: dict[str, Any] = dict(parse_qsl(parts.query))
         return {
             "ENGINE": "django.db.backends.postgresql",
             "NAME": unquote(parts.path.strip("/")),
             "USER": unquote(parts.username or ""),
             "PASSWORD": unquote(parts.password or "") or self.secret("DATABASE_PASSWORD"),
             "HOST": unquote(parts.hostname or ""),
-            "PORT": str(parts.port or ""),
+            "PORT": str(port or ""),
             "CONN_MAX_AGE": 60,
             "CONN_HEALTH_CHECKS": True,
-            "OPTIONS": options,
+            "OPTIONS": dict(parse_qsl(parts.query)),
         }
 
     def allowed_hosts(self, host: str, public_url: str, extra: Sequence[str]) -> list[str]:
@@ -184,6 +204,15 @@ def own_addresses(host: str) -> list[str]:
     with contextlib.suppress(OSError):
         found.update(row[4][0] for row in socket.getaddrinfo(socket.gethostname(), None))
     return sorted(f"[{name}]" if ":" in str(name) else str(name) for name in found)
+
+
+def _keep(file: Path, secret: str) -> str:
+    """Write a secret under another name first, so that nobody ever reads half of one."""
+    handle, draft = tempfile.mkstemp(dir=file.parent, prefix=file.name)  # made with 0600
+    with os.fdopen(handle, "w") as opened:
+        opened.write(secret)
+    Path(draft).replace(file)
+    return secret
 
 
 def _sqlite(place: str, journal: str) -> dict[str, Any]:

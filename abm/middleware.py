@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import render, resolve_url
 from django.utils.deprecation import MiddlewareMixin
 
 from accounts.refused import Refused
+
+PORT_AT_END = re.compile(r":\d*$")
 
 
 class NamedHostMiddleware(MiddlewareMixin):
@@ -20,7 +25,7 @@ class NamedHostMiddleware(MiddlewareMixin):
         try:
             request.get_host()
         except DisallowedHost:
-            name = request.META.get("HTTP_HOST", "")[:200].rpartition(":")[0] or "that name"
+            name = PORT_AT_END.sub("", request.META.get("HTTP_HOST", "")[:200]) or "that name"
             return HttpResponse(
                 f"abm does not answer to “{name}”. Start it with ALLOWED_HOSTS={name} "
                 "(names with commas between them), or with PUBLIC_URL set to its address.\n",
@@ -38,7 +43,9 @@ class SignedInMiddleware(LoginRequiredMiddleware):
         if request.headers.get("HX-Request") != "true":
             return answer
         refused = HttpResponse(status=401)
-        refused["HX-Redirect"] = settings.LOGIN_REDIRECT_URL and "/accounts/login/"
+        current = urlsplit(request.headers.get("HX-Current-URL", ""))
+        page = urlunsplit(("", "", current.path or "/", current.query, ""))
+        refused["HX-Redirect"] = f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': page})}"
         return refused
 
 

@@ -80,7 +80,15 @@ daphne.server.HTTPFactory = LimitedFactory
 class AbmServer(Server):
     """daphne's server with a limit on bodies and a graceful end; `run()` returns when it ended."""
 
-    def __init__(self, application: Any, *, host: str, port: int, max_upload_mb: int) -> None:
+    def __init__(
+        self,
+        application: Any,
+        *,
+        host: str,
+        port: int,
+        max_upload_mb: int,
+        drain_seconds: float = DRAIN_SECONDS,
+    ) -> None:
         address = host.replace(":", "\\:")
         super().__init__(
             application,
@@ -90,7 +98,7 @@ class AbmServer(Server):
             websocket_timeout=-1,
         )
         self.body_limit = max_upload_mb * 1_000_000 + FORM_ALLOWANCE
-        self.drain_seconds = DRAIN_SECONDS
+        self.drain_seconds = drain_seconds
         self._drain_until: float | None = None
 
     def listen(self) -> None:

@@ -24,18 +24,18 @@ try:
     DATA_DIR = read.folder("DATA_DIR", BASE_DIR / "data")
     HOST = read.text("HOST", "127.0.0.1")
     PORT = read.number("PORT", 8765, least=1, most=65535)
-    PUBLIC_URL = read.text("PUBLIC_URL", "").rstrip("/")
+    PUBLIC_URL = read.url("PUBLIC_URL", "", ["https", "http"]).rstrip("/")
     EXTRA_HOSTS = read.words("ALLOWED_HOSTS")
     SECRET_KEY = read.secret("SECRET_KEY") or read.kept_secret(DATA_DIR / "secret_key")
     DEBUG = read.flag("DEBUG", default=False)
     LOG_LEVEL = read.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
     LOG_FORMAT = read.choice("LOG_FORMAT", "console", ["console", "json"])
     DATABASE_URL = read.text("DATABASE_URL", "")
-    REDIS_URL = read.text("REDIS_URL", "")
+    REDIS_URL = read.url("REDIS_URL", "", ["redis", "rediss"])
     SQLITE_JOURNAL = read.choice("SQLITE_JOURNAL", "auto", ["auto", "wal", "delete"])
     ADMIN_USERNAME = read.text("ADMIN_USERNAME", "")
     ADMIN_PASSWORD = read.secret("ADMIN_PASSWORD")
-    ENGINES_DIR = read.folder("ENGINES_DIR", None)
+    ENGINES_DIR = read.existing_folder("ENGINES_DIR")
     DEFAULT_ENGINE_RUNNER = read.choice("DEFAULT_ENGINE_RUNNER", "local", ["local", "docker"])
     ENGINE_PORT_START = read.number("ENGINE_PORT_START", 8766, least=1024, most=65535)
     ENGINE_PORT_MAX = read.number(
@@ -45,7 +45,7 @@ try:
     ENGINE_HEALTH_CHECK_TIMEOUT = read.seconds("ENGINE_HEALTH_CHECK_TIMEOUT", 5)
     ENGINE_START_TIMEOUT = read.seconds("ENGINE_START_TIMEOUT", 120)
     ENGINE_STOP_TIMEOUT = read.seconds("ENGINE_STOP_TIMEOUT", 10)
-    CATALOG_URL = read.text("CATALOG_URL", SEED_CATALOG)
+    CATALOG_URL = read.url("CATALOG_URL", SEED_CATALOG, ["https", "http"])
     CATALOG_SYNC = read.flag("CATALOG_SYNC", default=True)
     MAX_UPLOAD_MB = read.number("MAX_UPLOAD_MB", 100, least=1, most=100_000)
     JOBS_PER_HOST = read.number("JOBS_PER_HOST", 2, least=1, most=64)
@@ -60,6 +60,10 @@ try:
             "DATABASE_URL", DATA_DIR / "abm.sqlite3", journal_for(DATA_DIR, SQLITE_JOURNAL)
         )
     }
+    if JOB_LOST_SECONDS <= JOB_HEARTBEAT_SECONDS:
+        raise WrongSetting("JOB_LOST_SECONDS must be more than JOB_HEARTBEAT_SECONDS.")
+    if bool(ADMIN_USERNAME) != bool(ADMIN_PASSWORD):
+        raise WrongSetting("ADMIN_USERNAME and ADMIN_PASSWORD are of use together only; set both.")
 except WrongSetting as error:
     raise SystemExit(f"abm cannot start: {error}") from None
 

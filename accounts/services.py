@@ -45,7 +45,11 @@ def checked_role(role: str) -> User.Role:
 def add_user(*, name: str, password: str, role: str, user: User | None) -> User:
     """Make a person. Raises Refused NAME_TAKEN, NAME_INVALID, PASSWORD_WEAK or ROLE_UNKNOWN."""
     require_role(user, User.Role.ADMIN)
-    made = User(username=checked_name(name), role=checked_role(role))
+    return save_new(User(username=checked_name(name), role=checked_role(role)), password)
+
+
+def save_new(made: User, password: str) -> User:
+    """Save a new person. Raises Refused NAME_TAKEN or PASSWORD_WEAK."""
     made.set_password(checked_password(password, made))
     try:
         with transaction.atomic():

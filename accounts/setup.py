@@ -12,7 +12,7 @@ from django.db import transaction
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.services import checked_name, checked_password
+from accounts.services import checked_name, save_new
 
 
 def _token_file() -> Path:
@@ -39,23 +39,27 @@ def require_setup_token(token: str) -> None:
     kept = file.read_text().strip() if file.is_file() else ""
     given = hashlib.sha256(token.encode()).hexdigest()
     if not kept or not hmac.compare_digest(kept, given) or not needs_setup():
-        raise Refused(
-            "SETUP_LINK_INVALID",
-            "This set-up link is used up or was replaced. Start abm again to get a new one, "
-            "or sign in.",
-            status=404,
-        )
+        raise _used_up()
+
+
+def _used_up() -> Refused:
+    return Refused(
+        "SETUP_LINK_INVALID",
+        "This set-up link is used up or was replaced. Start abm again to get a new one, "
+        "or sign in.",
+        status=404,
+    )
 
 
 @transaction.atomic
 def make_first_admin(token: str, *, name: str, password: str) -> User:
     """Make the admin that the link is for. Raises Refused for a bad link, name or password."""
     require_setup_token(token)
-    name = checked_name(name)
-    user = User(username=name, role=User.Role.ADMIN)
-    user.set_password(checked_password(password, user))
-    user.save()
-    _token_file().unlink(missing_ok=True)
+    user = save_new(User(username=checked_name(name), role=User.Role.ADMIN), password)
+    try:
+        _token_file().unlink()
+    except FileNotFoundError:  # somebody else used the link in this very moment
+        raise _used_up() from None
     return user
 
 

@@ -20,12 +20,15 @@ from abm.celery import app
 from abm.data import DataUnusable, lock, prepare
 from abm.embedded import Threads
 from abm.environment import own_addresses
-from abm.server import AbmServer
+from abm.server import DRAIN_SECONDS, AbmServer
 from accounts.setup import admin_from_settings, needs_setup, new_setup_token
 from catalog.services import ensure_sources
 from engines.work import recover
 from hosts.services import ensure_local_host
 from jobs.services import interrupt_all
+
+CTRL_C_SECONDS = 2.0
+"""How long a person who pressed Ctrl-C waits for requests under way."""
 
 
 class Command(BaseCommand):
@@ -45,7 +48,7 @@ class Command(BaseCommand):
         require_free_port(settings.HOST, settings.PORT)
         set_up()
         threads = Threads(app)
-        server = make_server()
+        server = make_server(drain_seconds=CTRL_C_SECONDS)
         for job in interrupt_all():
             recover(job)
         threads.start()
@@ -62,13 +65,14 @@ class Command(BaseCommand):
         os._exit(0)
 
 
-def make_server() -> AbmServer:
+def make_server(*, drain_seconds: float = DRAIN_SECONDS) -> AbmServer:
     """The web server; the static files must stand, because it looks at them now."""
     return AbmServer(
         make_application(),
         host=settings.HOST,
         port=settings.PORT,
         max_upload_mb=settings.MAX_UPLOAD_MB,
+        drain_seconds=drain_seconds,
     )
 
 
