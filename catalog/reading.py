@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 from catalog.definition import CatalogHead, EngineDefinition, version_key
 from catalog.safe_yaml import UnreadableYaml, load
 
+MAX_SOURCE_BYTES = 1_000_000
 FOLDERS = {"tts": "tts", "stt": "stt", "text_processing": "text", "audio_analysis": "audio"}
 
 
@@ -80,15 +83,16 @@ def read_catalog(content: bytes, *, compatible_with: str, folder: Path | None = 
         if definition.name in found:
             problems.append(f"{definition.name}: stands there twice; the first one counts")
             continue
-        image = f"{head.registry}/{definition.name}" if head.registry else ""
-        place = folder / definition.engine_type / definition.name if folder else None
-        found[definition.name] = Found(
-            definition,
-            image,
-            str(place) if place else "",
-            folder_hash(place) if place else "",
-        )
+        found[definition.name] = _found(definition, head.registry, folder)
     return Reading(tuple(found.values()), tuple(problems), head.registry)
+
+
+def _found(definition: EngineDefinition, registry: str, folder: Path | None) -> Found:
+    image = f"{registry}/{definition.name}" if registry else ""
+    if folder is None:
+        return Found(definition, image, "", "")
+    place = folder / definition.engine_type / definition.name
+    return Found(definition, image, str(place), folder_hash(place))
 
 
 def _definition(row: Any, compatible_with: str) -> EngineDefinition:
@@ -141,11 +145,34 @@ def read_definition(file: Path) -> EngineDefinition:
 
 
 def folder_hash(folder: Path) -> str:
-    """A digest of an engine's own files, so that a change is noticed."""
+    """A digest of an engine's own files, so that a change is noticed.
+
+    Environments, hidden files and links are passed over; of a file too large for source code
+    (a model) the size and the time of its change stand for its content.
+    """
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") or part == "__pycache__" for part in file.parts)
-        if file.is_file() and not hidden and "site-packages" not in file.parts:
-            digest.update(str(file.relative_to(folder)).encode())
-            digest.update(file.read_bytes())
+    for file in _own_files(folder):
+        try:
+            found = file.stat()
+            is_large = found.st_size > MAX_SOURCE_BYTES
+            content = b"%d %d" % (found.st_size, found.st_mtime_ns) if is_large else None
+            digest.update(f"{file.relative_to(folder)}\0".encode("utf-8", "surrogateescape"))
+            digest.update(content or file.read_bytes())
+        except OSError:
+            continue  # it went away meanwhile, or is not ours to read
     return digest.hexdigest()
+
+
+def _own_files(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        here = Path(place)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name != "__pycache__"
+            and not (here / name / "pyvenv.cfg").exists()
+        )
+        for name in sorted(files):
+            if not name.startswith(".") and not (here / name).is_symlink():
+                yield here / name

@@ -13,6 +13,7 @@ from accounts.refused import Refused
 from accounts.roles import require_role
 from catalog.models import EngineType
 from engines.client import EngineClient
+from engines.contract import Health, ModelList
 from engines.models import Engine
 from engines.rows import write_models
 from hosts.models import Host
@@ -29,14 +30,7 @@ def attach_engine(url: str, *, host: Host, user: User | None) -> Engine:
     """
     require_role(user, User.Role.ADMIN)
     url = _checked(url)
-    try:
-        with EngineClient(url) as client:
-            info, models = client.info(timeout=3), client.models(timeout=3)
-            health = client.health(timeout=3)
-    except EngineFailed as error:
-        raise Refused(
-            "ENGINE_UNREACHABLE", f"No engine answered at {url}: {error.message}", status=502
-        ) from error
+    info, models, health = _asked(url)
     name = str(info.get("name", ""))
     kind = str(info.get("engineType", ""))
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,50}", name) or kind not in EngineType.values:
@@ -68,6 +62,17 @@ def attach_engine(url: str, *, host: Host, user: User | None) -> Engine:
             "ENGINE_NAME_TAKEN", f"{name} is already attached here; detach it first."
         ) from error
     return engine
+
+
+def _asked(url: str) -> tuple[dict[str, Any], ModelList, Health]:
+    """What an engine says of itself. Raises Refused ENGINE_UNREACHABLE."""
+    try:
+        with EngineClient(url) as client:
+            return client.info(timeout=3), client.models(timeout=3), client.health(timeout=3)
+    except EngineFailed as error:
+        raise Refused(
+            "ENGINE_UNREACHABLE", f"No engine answered at {url}: {error.message}", status=502
+        ) from error
 
 
 def _checked(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Doing a job: the claim, the heartbeat, the log lines, the bar, the end."""
+"""Doing a job: the heartbeat, the log lines, the bar, the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.utils import timezone
 
-from jobs.events import ORIGIN, announce, hint
+from jobs.claim import claim
+from jobs.events import announce, hint
 from jobs.models import Job, JobLine
 from jobs.outcome import Cancelled, CancelToken, WorkFailed
 from jobs.services import ring
@@ -23,42 +24,6 @@ log = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.25
 FIRST_LINES, LAST_LINES = 2_000, 8_000
 MAX_LINE = 4_000
-
-
-def claim(job_id: int) -> Job | None:
-    """Take a waiting job for this process, or None: somebody has it, or its host is full."""
-    now = timezone.now()
-    with transaction.atomic():
-        job = Job.objects.select_for_update().filter(pk=job_id, status=Job.Status.QUEUED).first()
-        if job is None or _must_wait(job):
-            return None
-        taken = Job.objects.filter(pk=job_id, status=Job.Status.QUEUED).update(
-            status=Job.Status.RUNNING,
-            worker=ORIGIN,
-            started_at=now,
-            heartbeat_at=now,
-            waiting_for="",
-        )
-        if not taken:
-            return None
-        announce("jobs", "job.changed", pk=job_id)
-    job.refresh_from_db()
-    return job
-
-
-def _must_wait(job: Job) -> bool:
-    if job.action not in Job.HEAVY or job.host_id is None:
-        return False
-    heavy = Job.objects.filter(
-        host_id=job.host_id, action__in=Job.HEAVY, status=Job.Status.RUNNING
-    ).select_for_update()
-    if len(heavy) < settings.JOBS_PER_HOST:
-        return False
-    reason = f"{len(heavy)} other installs on this host"
-    if job.waiting_for != reason:
-        Job.objects.filter(pk=job.pk).update(waiting_for=reason)
-        announce("jobs", "job.changed", pk=job.pk)
-    return True
 
 
 class JobRun:
