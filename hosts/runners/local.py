@@ -120,8 +120,9 @@ class LocalRunner(EngineRunner):
 
     def follow(self, spec: EngineSpec, *, tail: int, cancel: CancelToken) -> Iterator[str]:
         log = self._files(spec).log
-        yield from tail_of(log, tail)
         position, inode, rest = _end_of(log)
+        # Only what stood there at that moment: what is written meanwhile comes as a new line.
+        yield from tail_of(log, tail, until=position)
         while not cancel.wait(FOLLOW_SECONDS):
             with contextlib.suppress(OSError):
                 found = log.stat()
