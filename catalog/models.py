@@ -35,6 +35,12 @@ class CatalogSource(models.Model):
     etag = models.CharField(max_length=300, blank=True, editable=False)
     last_modified = models.CharField(max_length=100, blank=True, editable=False)
     content_sha256 = models.CharField(max_length=64, blank=True, editable=False)
+    read_by = models.CharField(
+        max_length=50,
+        blank=True,
+        editable=False,
+        help_text="The abm that read it; another one reads it again, also when it is unchanged.",
+    )
     registry = models.CharField(max_length=300, blank=True)
     synced_at = models.DateTimeField(null=True, blank=True, help_text="Last good sync.")
     checked_at = models.DateTimeField(null=True, blank=True)

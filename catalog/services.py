@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -13,37 +13,51 @@ from accounts.refused import Refused
 from accounts.roles import require_role
 from catalog.models import CatalogEntry, CatalogSource
 from catalog.reading import CatalogUnreadable, read_catalog, read_folder
+from catalog.source import FetchFailed, check_address
 from catalog.sync import note_failure, write_reading
 from jobs.events import announce
 from jobs.models import Job
 from jobs.services import submit_job
 
 BUNDLED, ONLINE, LOCAL, CUSTOM = "abm", "Audiobook Maker engines", "local", "custom"
+BUILT_IN = (BUNDLED, ONLINE, LOCAL, CUSTOM)
 TASK = "catalog.run_job"
 
 
 def ensure_sources() -> None:
-    """The built-in sources as the settings want them; the ones on this disk are read now."""
-    bundled = _source(BUNDLED, CatalogSource.Kind.BUNDLED)
-    read_from_disk(bundled)
-    _source(CUSTOM, CatalogSource.Kind.CUSTOM)
-    if settings.CATALOG_URL:
-        _source(ONLINE, CatalogSource.Kind.ONLINE, url=settings.CATALOG_URL)
-    else:
-        CatalogSource.objects.filter(name=ONLINE).update(is_enabled=False)
+    """The built-in sources as the settings want them; this disk is read now, the rest by jobs."""
+    read_from_disk(_built_in(BUNDLED, CatalogSource.Kind.BUNDLED))
+    _built_in(CUSTOM, CatalogSource.Kind.CUSTOM)
     if settings.ENGINES_DIR is not None:
-        local = _source(LOCAL, CatalogSource.Kind.FOLDER, url=str(settings.ENGINES_DIR))
-        read_from_disk(local)
+        folder = str(settings.ENGINES_DIR)
+        read_from_disk(_built_in(LOCAL, CatalogSource.Kind.FOLDER, url=folder))
+    else:
+        _switch_off(LOCAL)
+    if settings.CATALOG_URL:
+        _built_in(ONLINE, CatalogSource.Kind.ONLINE, url=settings.CATALOG_URL)
+    else:
+        _switch_off(ONLINE)
+    if settings.CATALOG_SYNC:
+        sync_all(user=None)
 
 
-def _source(name: str, kind: CatalogSource.Kind, *, url: str = "") -> CatalogSource:
+def _built_in(name: str, kind: CatalogSource.Kind, *, url: str = "") -> CatalogSource:
     source, created = CatalogSource.objects.get_or_create(
         name=name, defaults={"kind": kind, "url": url}
     )
     if not created and source.url != url:
+        if not source.url:
+            source.is_enabled = True  # the settings had switched it off, not a person
         source.url, source.etag, source.last_modified = url, "", ""
-        source.save(update_fields=["url", "etag", "last_modified", "updated_at"])
+        source.save(update_fields=["url", "etag", "last_modified", "is_enabled", "updated_at"])
     return source
+
+
+def _switch_off(name: str) -> None:
+    """The settings name no place for this built-in source; what is installed from it stays."""
+    CatalogSource.objects.filter(name=name).update(
+        is_enabled=False, url="", etag="", last_modified="", error="", problems=[]
+    )
 
 
 def read_from_disk(source: CatalogSource) -> None:
@@ -57,11 +71,19 @@ def read_from_disk(source: CatalogSource) -> None:
                 folder=folder,
             )
         else:
-            reading = read_folder(settings.ENGINES_DIR)
-    except (CatalogUnreadable, OSError) as error:
+            reading = read_folder(Path(source.url))
+    except CatalogUnreadable as error:
         note_failure(source, str(error))
-        return
-    write_reading(source, reading)
+    except OSError as error:
+        note_failure(source, f"{error.filename} cannot be read: {error.strerror}.")
+    else:
+        write_reading(source, reading)
+
+
+def sync_all(*, user: User | None) -> list[Job]:
+    """Fetch every online source that is switched on."""
+    sources = CatalogSource.objects.filter(is_enabled=True, kind=CatalogSource.Kind.ONLINE)
+    return [sync_source(source, user=user) for source in sources]
 
 
 def sync_source(source: CatalogSource, *, user: User | None) -> Job:
@@ -89,13 +111,10 @@ def add_source(*, name: str, url: str, allows_private: bool, user: User | None) 
     """One more online catalog. Raises Refused SOURCE_INVALID or SOURCE_EXISTS."""
     require_role(user, User.Role.ADMIN)
     name, url = name.strip(), url.strip()
-    parts = urlsplit(url)
-    if not name or len(name) > 100:
-        raise Refused("SOURCE_INVALID", "A source's name has 1 to 100 characters.", status=400)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or len(url) > 500:
-        raise Refused(
-            "SOURCE_INVALID", "A catalog's address begins with http:// or https://.", status=400
-        )
+    try:
+        check_source(name=name, url=url)
+    except ValueError as error:
+        raise Refused("SOURCE_INVALID", str(error), status=400) from error
     try:
         with transaction.atomic():
             source = CatalogSource.objects.create(
@@ -107,27 +126,46 @@ def add_source(*, name: str, url: str, allows_private: bool, user: User | None) 
     return source
 
 
+def check_source(*, name: str, url: str) -> None:
+    """Raises ValueError with a sentence for a name or an address that no source can have."""
+    if not name or len(name) > 100:
+        raise ValueError("A source's name has 1 to 100 characters.")
+    if name.lower() in {built_in.lower() for built_in in BUILT_IN}:
+        raise ValueError(f"{name} is the name of a source that comes with abm; choose another.")
+    if len(url) > 500:
+        raise ValueError("A catalog's address has at most 500 characters.")
+    try:
+        check_address(url)
+    except FetchFailed as error:
+        raise ValueError(str(error)) from error
+
+
 @transaction.atomic
 def set_override(entry: CatalogEntry, *, field: str, value: Any, user: User | None) -> CatalogEntry:
     """Say something else than the source; the admin's word survives every sync."""
     require_role(user, User.Role.ADMIN)
     if field not in CatalogEntry.OVERRIDABLE:
         raise Refused("FIELD_FIXED", f"{field} of {entry} cannot be overridden.", status=400)
+    entry = CatalogEntry.objects.select_for_update().select_related("source").get(pk=entry.pk)
     if value == getattr(entry, field):
         entry.overrides.pop(field, None)
     else:
         entry.overrides[field] = value
     entry.save(update_fields=["overrides", "updated_at"])
-    announce("catalog", "catalog.changed", text=f"{entry} was changed", pk=entry.source_id)
+    announce("catalog", "catalog.changed", text=f"{entry} was changed here", pk=entry.source_id)
     return entry
 
 
 @transaction.atomic
-def reset_override(entry: CatalogEntry, *, field: str, user: User | None) -> CatalogEntry:
-    """Take the source's word again; quiet if nothing was overridden."""
+def reset_override(
+    entry: CatalogEntry, *, user: User | None, field: str | None = None
+) -> CatalogEntry:
+    """Take the source's word again, for one field or all; quiet if nothing was overridden."""
     require_role(user, User.Role.ADMIN)
-    if field in entry.overrides:
-        del entry.overrides[field]
+    entry = CatalogEntry.objects.select_for_update().select_related("source").get(pk=entry.pk)
+    kept = {name: value for name, value in entry.overrides.items() if field not in {None, name}}
+    if kept != entry.overrides:
+        entry.overrides = kept
         entry.save(update_fields=["overrides", "updated_at"])
         announce("catalog", "catalog.changed", text=f"{entry} was reset", pk=entry.source_id)
     return entry
