@@ -209,7 +209,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "jobs.sweep", "schedule": JOB_SWEEP_SECONDS},
     "prune": {"task": "jobs.prune", "schedule": 3600.0},
-    "catalog": {"task": "catalog.sync_due", "schedule": 600.0},
+    "catalog": {"task": "catalog.sync_due", "schedule": 60.0},
 }
 
 LOGGING = read.logging(LOG_LEVEL, LOG_FORMAT)
