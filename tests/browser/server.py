@@ -40,6 +40,8 @@ class Served:
             "HOST": "127.0.0.1",
             "CATALOG_URL": "",
             "CATALOG_SYNC": "false",
+            # What tests/environment.py sets for the tests themselves is not for this process.
+            **dict.fromkeys(("DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL"), ""),
             "ENGINE_PORT_START": str(first),
             "ENGINE_PORT_MAX": str(min(first + 60, 65535)),
             "ENGINE_START_TIMEOUT": "20",

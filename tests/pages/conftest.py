@@ -6,10 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from celery import current_app
-from django.test import Client
 from pytest_django import Settings
-
-from tests.pages.factories import browser_of, make_user
 
 
 @pytest.fixture(autouse=True)
@@ -28,18 +25,3 @@ def rung(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, list[int]]
 
     monkeypatch.setattr(current_app._get_current_object(), "send_task", send_task)
     yield sent
-
-
-@pytest.fixture
-def viewer(db: None) -> Client:
-    return browser_of(make_user("viewer"))
-
-
-@pytest.fixture
-def operator(db: None) -> Client:
-    return browser_of(make_user("operator"))
-
-
-@pytest.fixture
-def admin(db: None) -> Client:
-    return browser_of(make_user("admin"))

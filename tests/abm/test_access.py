@@ -1,0 +1,159 @@
+"""Who may ask for what, asked of every address there is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from asgiref.sync import async_to_sync
+from channels.testing import WebsocketCommunicator
+from django.test import Client
+from django.urls import resolve
+
+from abm.asgi import make_application
+from abm.routing import websocket_urlpatterns
+from accounts.models import User
+from catalog.models import CatalogEntry, CatalogSource
+from engines.models import Engine
+from tests.abm.urls import address, patterns
+from tests.engines.factories import make_engine
+from tests.pages.factories import HTMX, browser_of, make_job, make_user
+
+OPEN = {"accounts/login/", "accounts/setup/<str:token>/"}
+OWN = {"accounts/logout/", "accounts/users/<int:pk>/password/"}
+"""What everybody may do: sign out, and set one's own password."""
+FOR_ADMINS = [
+    "accounts/users/add/",
+    "accounts/users/<int:pk>/role/",
+    "accounts/users/<int:pk>/active/",
+    "accounts/users/<int:pk>/password/",
+    "catalog/sources/add/",
+    "engines/attach/",
+    "engines/<int:pk>/detach/",
+    "hosts/<int:pk>/change/",
+]
+SOCKETS = [str(route.pattern) for route in websocket_urlpatterns]
+
+
+@pytest.fixture
+def values(db: None) -> dict[str, dict[str, int]]:
+    """Rows to ask for, by the first word of the address."""
+    engine: Engine = make_engine()
+    source = CatalogSource.objects.create(name="custom", kind=CatalogSource.Kind.CUSTOM)
+    entry = CatalogEntry.objects.create(source=source, name="tiny", display_name="Tiny")
+    variant = entry.variants.create(tag="1")
+    model = engine.engine_models.create(name="small")
+    job = make_job("running", engine=engine, host=engine.host)
+    other = make_user("admin", "other")
+    return {
+        "engines": {"pk": engine.pk, "entry_pk": entry.pk, "model_pk": model.pk},
+        "form": {"variant": variant.pk, "host": engine.host.pk},
+        "catalog": {"pk": entry.pk},
+        "hosts": {"pk": engine.host.pk},
+        "jobs": {"pk": job.pk},
+        "accounts": {"pk": other.pk},
+    }
+
+
+def asked(pattern: str, values: dict[str, dict[str, int]]) -> str:
+    return address(pattern, **values.get(pattern.split("/")[0], {}))
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("pattern", [one for one in patterns() if one not in OPEN])
+def test_nobody_gets_in_without_a_login(
+    client: Client, values: dict[str, dict[str, int]], pattern: str, method: str
+) -> None:
+    answer = getattr(client, method)(asked(pattern, values))
+
+    if pattern == "admin/login/":
+        # It only shows the way to abm's own page.
+        assert answer["Location"].startswith("/accounts/login/")
+        return
+    assert answer.status_code == 302, answer.content[:200]
+    assert answer["Location"].startswith(("/accounts/login/", "/admin/login/"))
+
+
+@pytest.mark.parametrize(
+    "pattern", [one for one in patterns() if one not in OPEN | OWN and not one.startswith("admin/")]
+)
+def test_a_viewer_changes_nothing(
+    viewer: Client, values: dict[str, dict[str, int]], pattern: str
+) -> None:
+    answer = viewer.post(asked(pattern, values), values["form"], headers=HTMX)
+
+    assert answer.status_code in {403, 405}, answer.content[:200]
+
+
+@pytest.mark.parametrize("pattern", FOR_ADMINS)
+def test_an_operator_is_no_admin(
+    operator: Client, values: dict[str, dict[str, int]], pattern: str
+) -> None:
+    answer = operator.post(asked(pattern, values), headers=HTMX)
+
+    assert answer.status_code == 403, answer.content[:200]
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+@pytest.mark.parametrize("pattern", ["admin/", "admin/catalog/catalogentry/"])
+@pytest.mark.django_db
+def test_the_admin_opens_to_admins_only(role: str, pattern: str) -> None:
+    answer = browser_of(make_user(role)).get(address(pattern), follow=True)
+
+    assert answer.status_code == 403
+
+
+def test_the_admin_edits_the_catalog_and_nothing_else(admin: Client) -> None:
+    page = admin.get("/admin/").content.decode()
+
+    assert admin.get("/admin/catalog/catalogentry/").status_code == 200
+    assert set(re.findall(r'href="/admin/(\w+)/\w+/"', page)) == {"catalog"}
+
+
+def test_htmx_is_sent_to_the_login_as_a_page(client: Client, db: None) -> None:
+    headers = {**HTMX, "HX-Current-URL": "http://testserver/jobs/?status=failed"}
+
+    answer = client.get("/jobs/", headers=headers)
+
+    assert answer.status_code == 401
+    assert answer["HX-Redirect"] == "/accounts/login/?next=%2Fjobs%2F%3Fstatus%3Dfailed"
+
+
+@pytest.mark.parametrize("pattern", SOCKETS)
+def test_a_socket_needs_a_login(db: None, pattern: str) -> None:
+    opened, closed = async_to_sync(_connect)(address(pattern), origin="http://testserver")
+
+    assert opened
+    assert closed == 4401
+
+
+def test_a_socket_of_another_site_is_refused(db: None) -> None:
+    opened, _ = async_to_sync(_connect)("/ws/jobs/", origin="http://evil.example")
+
+    assert not opened
+
+
+def test_a_socket_that_is_nowhere_is_refused(db: None) -> None:
+    with pytest.raises(ValueError, match="No route"):
+        async_to_sync(_connect)("/ws/nowhere/", origin="http://testserver")
+
+
+async def _connect(path: str, *, origin: str) -> tuple[bool, int | None]:
+    """Whether the socket opened, and the code that it was closed with at once."""
+    headers = [(b"host", b"testserver"), (b"origin", origin.encode())]
+    socket = WebsocketCommunicator(make_application(), path, headers=headers)
+    opened, code = await socket.connect()
+    closed = (await socket.receive_output())["code"] if opened else code
+    await socket.disconnect()
+    return opened, closed
+
+
+def test_one_who_is_switched_off_is_out_at_once(viewer: Client) -> None:
+    User.objects.update(is_active=False)
+
+    assert viewer.get("/jobs/").status_code == 302
+
+
+def test_every_view_is_found_by_its_address() -> None:
+    for pattern in patterns():
+        assert resolve(address(pattern))
