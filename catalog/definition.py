@@ -161,6 +161,11 @@ class EngineDefinition(BaseModel):
         if not self.variants:
             # The seed's own backend lets variants be absent, with one flag for the whole engine.
             self.variants = [VariantDefinition(tag="latest", requires_gpu=self.requires_gpu)]
+        for name, options in self.abm.options.items():
+            if name not in self.parameters:
+                raise ValueError(f"abm.options names {name!r}, which is not one of parameters")
+            fields = self.parameters[name].model_dump(exclude_unset=True)
+            self.parameters[name] = Parameter.model_validate({**fields, "options": options})
         self.display_name = readable_label(self.display_name, self.name)
         self.parameters = {key: value.named(key) for key, value in self.parameters.items()}
         return self

@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    JsonValue,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+)
 
+Option = StrictInt | StrictFloat | StrictStr
 Megabytes = Annotated[float, Field(ge=0, le=10_000_000)]
 
 
@@ -62,5 +72,9 @@ class Extras(BaseModel):
     environment: list[EnvironmentVariable] = Field(default=[], max_length=100)
     probe: dict[str, JsonValue] = {}
     """What the functional test should say instead of abm's own phrase."""
+    python: Text20 = ""
+    """Which Python it runs on, such as `>=3.11`; the seed's `python_version` knows one only."""
+    options: dict[Text100, Annotated[list[Option], Field(max_length=200)]] = {}
+    """The values that a parameter may have, by its name."""
     consent: Text5000 = ""
     """A licence or warning that a person must agree to before installing."""

@@ -15,6 +15,7 @@ def spec_of(engine: Engine) -> EngineSpec:
     """The frozen spec of `engine`; reads the ports that its neighbours hold."""
     definition: dict[str, Any] = engine.definition
     installation = definition.get("installation") or {}
+    extras = definition.get("abm") or {}
     folder = definition.get("folder") or ""
     source = Path(folder) if folder else None
     venv = installation.get("venv_path")
@@ -24,7 +25,7 @@ def spec_of(engine: Engine) -> EngineSpec:
         source_dir=source,
         is_in_place=bool(definition.get("is_in_place")),
         venv_path=_below(source, venv) if venv and source else None,
-        python_version=installation.get("python_version") or "",
+        python_version=installation.get("python_version") or extras.get("python") or "",
         ports=range(settings.ENGINE_PORT_START, settings.ENGINE_PORT_MAX + 1),
         preferred_port=engine.port,
         taken_ports=frozenset(port for port in taken.values_list("port", flat=True) if port),

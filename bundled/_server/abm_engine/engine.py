@@ -54,9 +54,17 @@ class Engine:
         """`{qualityScore, qualityStatus, details}` (types stt and audio)."""
         raise NotImplementedError
 
-    def segment(self, text: str, language: str, longest: int, shortest: int) -> list[Any]:
-        """(start, end) of each segment in `text`, in characters (type text)."""
+    def segment(self, text: str, language: str, longest: int) -> list[tuple[int, int]]:
+        """(start, end) of each segment in `text`, in characters (type text).
+
+        Whole sentences, as many as fit into `longest`; one that alone is longer stays whole.
+        """
         raise NotImplementedError
+
+    def options(self, parameter: str) -> list[Any]:
+        """The values that a parameter may have; empty where its range says all."""
+        listed = (self.definition.get("abm") or {}).get("options") or {}
+        return list(listed.get(parameter) or [])
 
     def limit(self, name: str) -> Any:
         """A number of the definition's constraints, or None."""

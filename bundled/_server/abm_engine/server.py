@@ -1,20 +1,13 @@
-"""The HTTP contract around an Engine. /health always answers at once; work runs one at a time."""
+"""The HTTP contract around an Engine: its endpoints, in the order of the contract."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import logging
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import uvicorn
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -22,75 +15,64 @@ from starlette.routing import Route
 from abm_engine.describe import info_of, models_of
 from abm_engine.engine import Engine, Reject
 from abm_engine.requests import (
-    Invalid,
+    MAX_SOUND,
+    MAX_SOUND_BODY,
+    MAX_TEXT_BODY,
     body_of,
     checked_sound,
-    json_of,
+    flag_in,
     number_in,
     object_in,
+    object_of,
+    rules_in,
     sample_file,
+    samples_in,
     sound_in,
     text_in,
+    texts_in,
+    thresholds_in,
+    write_sample,
 )
+from abm_engine.work import Work
 
-T = TypeVar("T")
-log = logging.getLogger("abm_engine")
-
-LOADING = "Model loading in progress. Retry after loading completes."
 END_SECONDS = 1.0
 
 
 class Contract:
-    """The endpoints of one engine and the state that /health tells."""
+    """The endpoints of one engine. Reading bodies and sounds keeps off the loop's thread, so
+    that /health answers at once whatever else is asked."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.model: str | None = None
-        self.is_loading = False
-        self.working = 0
-        self.error: str | None = None
-        self.pool = ThreadPoolExecutor(1, thread_name_prefix="engine")
-        self.ended: Callable[[], None] = lambda: None
+        self.work = Work()
+        self.end: Callable[[], None] = lambda: None
 
     def routes(self) -> list[Route]:
-        always = [
-            Route("/health", self.health),
-            Route("/models", self.models),
-            Route("/info", self.info),
-            Route("/load", self.load, methods=["POST"]),
-            Route("/shutdown", self.shutdown, methods=["POST"]),
+        posts = {
+            "tts": {
+                "/generate": self.generate,
+                "/samples/check": self.check_samples,
+                "/samples/upload/{sample:path}": self.upload_sample,
+            },
+            "stt": {"/analyze": self.analyze, "/transcribe": self.transcribe},
+            "text": {"/segment": self.segment},
+            "audio": {"/analyze": self.analyze},
+        }[self.engine.type]
+        posts = {"/load": self.load, "/shutdown": self.shutdown, **posts}
+        gets = {"/health": self.health, "/models": self.models, "/info": self.info}
+        return [
+            *(Route(path, answer, methods=["GET"]) for path, answer in gets.items()),
+            *(Route(path, answer, methods=["POST"]) for path, answer in posts.items()),
         ]
-        by_type = {
-            "tts": [
-                Route("/generate", self.generate, methods=["POST"]),
-                Route("/samples/check", self.check_samples, methods=["POST"]),
-                Route("/samples/upload/{sample}", self.upload_sample, methods=["POST"]),
-            ],
-            "stt": [
-                Route("/analyze", self.analyze, methods=["POST"]),
-                Route("/transcribe", self.transcribe, methods=["POST"]),
-            ],
-            "text": [Route("/segment", self.segment, methods=["POST"])],
-            "audio": [Route("/analyze", self.analyze, methods=["POST"])],
-        }
-        return always + by_type[self.engine.type]
-
-    @property
-    def status(self) -> str:
-        if self.is_loading:
-            return "loading"
-        if self.working:
-            return "processing"
-        return "error" if self.error else "ready"
 
     async def health(self, request: Request) -> Response:
         return JSONResponse(
             {
-                "status": self.status,
-                "engineModelLoaded": self.model is not None,
-                "currentEngineModel": self.model,
+                "status": self.work.status,
+                "engineModelLoaded": self.work.model is not None,
+                "currentEngineModel": self.work.model,
                 "device": "cpu",
-                "error": self.error,
+                "error": self.work.error,
                 "packageVersion": self.engine.version or None,
                 "gpuMemoryUsedMb": None,
                 "gpuMemoryTotalMb": None,
@@ -104,100 +86,100 @@ class Contract:
         return JSONResponse(info_of(self.engine.definition))
 
     async def load(self, request: Request) -> Response:
-        name = text_in(await json_of(request), "engine_model_name")
+        name = text_in(await _object(request), "engine_model_name")
         names = [str(model["name"]) for model in self.engine.models]
         if name not in names:
             raise Reject(404, f"Model not found: {name[:200]}. There is: {', '.join(names)}")
-        if self.is_loading:
-            raise Reject(503, LOADING)
-        self.is_loading, self.model = True, None
-        try:
-            await self._in_thread(lambda: self.engine.load(name))
-            self.model = name
-        finally:
-            self.is_loading = False
+        await self.work.load(name, lambda: self.engine.load(name))
         return JSONResponse({"status": "loaded", "engineModelName": name, "error": None})
 
     async def shutdown(self, request: Request) -> Response:
-        """Answers first; the end does not wait for a load."""
-        asyncio.get_running_loop().call_later(0.1, self.ended)
-        end = threading.Timer(END_SECONDS, os._exit, [0])
-        end.daemon = True
-        end.start()
+        """Answers first; the end waits for nothing that runs."""
+        asyncio.get_running_loop().call_later(0.1, self.end)
+        last = threading.Timer(END_SECONDS, os._exit, [0])
+        last.daemon = True
+        last.start()
         return JSONResponse({"status": "shutting_down"})
 
     async def generate(self, request: Request) -> Response:
-        values = await json_of(request)
+        values = await _object(request)
         text, language = text_in(values, "text"), text_in(values, "language")
-        samples = values.get("tts_speaker_wav", "")
-        parameters = object_in(values, "parameters")
-        self._require_ready()
+        samples, parameters = samples_in(values), object_in(values, "parameters")
+        self.work.require_ready()
         self._check_text(text, language)
-        for sample in [samples] if isinstance(samples, str) else list(samples or []):
-            if sample and not sample_file(str(sample)).is_file():
+        for sample in samples:
+            if not sample_file(sample).is_file():
                 raise Reject(404, f"Speaker sample not found: {sample}")
-        wav = await self._work(lambda: self.engine.speak(text, language, parameters))
+        what = f"Speaking {len(text)} characters"
+        wav = await self.work.do(what, lambda: self.engine.speak(text, language, parameters))
         return Response(wav, media_type="audio/wav")
 
     async def check_samples(self, request: Request) -> Response:
-        wanted = (await json_of(request)).get("sample_ids")
-        if not isinstance(wanted, list):
-            raise Invalid("sampleIds", "Input should be a list")
-        missing = [name for name in wanted if not sample_file(str(name)).is_file()]
-        return JSONResponse({"missing": missing})
+        wanted = texts_in(await _object(request), "sample_ids")
+        return JSONResponse({"missing": [x for x in wanted if not sample_file(x).is_file()]})
 
     async def upload_sample(self, request: Request) -> Response:
-        sample = request.path_params["sample"]
-        file = sample_file(sample)
-        data = await body_of(request)
+        sample = str(request.path_params["sample"])
+        sample_file(sample)
+        data = await body_of(request, MAX_SOUND)
         if not data:
             raise Reject(400, "The body is empty")
-        checked_sound(data)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
+        await asyncio.to_thread(checked_sound, data)
+        await asyncio.to_thread(write_sample, sample, data)
         return JSONResponse({"status": "ok", "sampleId": sample})
 
     async def analyze(self, request: Request) -> Response:
-        values = await json_of(request)
-        thresholds = object_in(values, "quality_thresholds")
-        sound = sound_in(values)
-        self._require_ready()
-        self._check_sound(sound.seconds)
-        asked = {**values, "quality_thresholds": thresholds}
-        found = await self._work(lambda: self.engine.analyze(sound, asked))
+        values = await _object(request, MAX_SOUND_BODY)
+        asked = {
+            "language": text_in(values, "language", "en"),
+            "quality_thresholds": thresholds_in(values),
+            "expected_text": text_in(values, "expected_text", ""),
+            "pronunciation_rules": rules_in(values),
+        }
+        self.work.require_ready()
+        fetch, longest = sound_in(values), self.engine.limit("max_audio_duration")
+        self._check_language(str(asked["language"]))
+
+        def judge() -> dict[str, Any]:
+            return self.engine.analyze(checked_sound(fetch(), longest=longest), asked)
+
+        found = await self.work.do("Analysing a recording", judge)
         name = {"engineType": self.engine.type, "engineName": self.engine.definition["name"]}
         return JSONResponse({**name, **found})
 
     async def transcribe(self, request: Request) -> Response:
         language = request.query_params.get("language") or "en"
-        sound = checked_sound(await body_of(request))
-        self._require_ready()
+        data = await body_of(request, MAX_SOUND)
+        self.work.require_ready()
         self._check_language(language)
-        self._check_sound(sound.seconds)
-        return JSONResponse(await self._work(lambda: self.engine.transcribe(sound, language)))
+        longest = self.engine.limit("max_audio_duration")
+
+        def hear() -> dict[str, Any]:
+            return self.engine.transcribe(checked_sound(data, longest=longest), language)
+
+        return JSONResponse(await self.work.do("Transcribing a recording", hear))
 
     async def segment(self, request: Request) -> Response:
-        values = await json_of(request)
+        values = await _object(request)
         text, language = text_in(values, "text"), text_in(values, "language")
         longest = number_in(values, "max_length", 250)
         shortest = number_in(values, "min_length", 10)
-        marks = values.get("mark_oversized", True) is True
-        self._require_ready()
+        marks = flag_in(values, "mark_oversized", default=True)
+        self.work.require_ready()
         self._check_text(text, language)
         if not 0 < shortest <= longest:
             raise Reject(400, "minLength must be above 0 and not above maxLength")
-        places = await self._work(lambda: self.engine.segment(text, language, longest, shortest))
+        what = f"Cutting {len(text)} characters"
+        places = await self.work.do(what, lambda: self.engine.segment(text, language, longest))
         rows = [_segment(text, place, index, longest, marks) for index, place in enumerate(places)]
-        failed = sum(row["status"] == "failed" for row in rows)
-        total = {"totalSegments": len(rows), "totalCharacters": len(text), "failedCount": failed}
-        return JSONResponse({"segments": rows, **total})
-
-    def _require_ready(self) -> None:
-        """Refuses without touching the state: a call during a load does not disturb the load."""
-        if self.is_loading:
-            raise Reject(503, LOADING)
-        if self.model is None:
-            raise Reject(400, "Model not loaded")
+        return JSONResponse(
+            {
+                "segments": rows,
+                "totalSegments": len(rows),
+                "totalCharacters": sum(row["length"] for row in rows),
+                "failedCount": sum(row["status"] == "failed" for row in rows),
+            }
+        )
 
     def _check_text(self, text: str, language: str) -> None:
         limit = self.engine.limit("max_text_length")
@@ -214,29 +196,10 @@ class Contract:
         if known and language not in known:
             raise Reject(400, f"Language not supported: {language[:20]}")
 
-    def _check_sound(self, seconds: float) -> None:
-        limit = self.engine.limit("max_audio_duration")
-        if limit and seconds > limit:
-            raise Reject(400, f"The audio is {seconds:.0f} s long; the most is {limit} s")
 
-    async def _work(self, call: Callable[[], T]) -> T:
-        self.working += 1
-        try:
-            return await self._in_thread(call)
-        finally:
-            self.working -= 1
-
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        try:
-            result = await asyncio.get_running_loop().run_in_executor(self.pool, call)
-        except (Reject, Invalid):
-            raise
-        except Exception as error:  # whatever a model raises is the engine's error, told by /health
-            log.exception("the engine failed")
-            self.error = f"{type(error).__name__}: {error}"
-            raise Reject(500, self.error) from error
-        self.error = None
-        return result
+async def _object(request: Request, limit: int = MAX_TEXT_BODY) -> dict[str, Any]:
+    body = await body_of(request, limit)
+    return await asyncio.to_thread(object_of, body) if len(body) > 65_536 else object_of(body)
 
 
 def _segment(text: str, place: Any, index: int, longest: int, marks: bool) -> dict[str, Any]:
@@ -252,35 +215,3 @@ def _segment(text: str, place: Any, index: int, longest: int, marks: bool) -> di
         "maxLength": longest,
         "issue": "sentence_too_long" if is_too_long else None,
     }
-
-
-async def _rejected(request: Request, error: Exception) -> Response:
-    if isinstance(error, Invalid):
-        return JSONResponse({"detail": error.detail}, status_code=422)
-    if isinstance(error, Reject):
-        return JSONResponse({"detail": error.detail}, status_code=error.status)
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = error.detail if isinstance(error, HTTPException) else "Internal error"
-    return JSONResponse({"detail": detail}, status_code=status)
-
-
-def serve(engine: Engine) -> None:
-    """Serve `engine` until /shutdown or a signal: `--port N [--host A]`, or PORT."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8766")))
-    parser.add_argument("--host", default="127.0.0.1")
-    asked = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    contract = Contract(engine)
-    handlers = dict.fromkeys((Reject, Invalid, HTTPException), _rejected)
-    app = Starlette(routes=contract.routes(), exception_handlers=handlers)  # type: ignore[arg-type]
-    config = uvicorn.Config(app, host=asked.host, port=asked.port, log_level="warning")
-    server = uvicorn.Server(config)
-    contract.ended = lambda: setattr(server, "should_exit", True)
-    log.info("%s listens on %s:%s", engine.definition["name"], asked.host, asked.port)
-    server.run()
-
-
-def folder_of(file: str) -> Path:
-    """The folder of a server.py."""
-    return Path(file).resolve().parent

@@ -1,21 +1,40 @@
-"""WAV files without anything beside the standard library (audioop left it in Python 3.13)."""
+"""WAV files without anything beside the standard library.
+
+Read by hand: `wave` of Python before 3.12 refuses WAVE_FORMAT_EXTENSIBLE and no version knows
+floating point, yet both are what recorders and speech engines write.
+"""
 
 from __future__ import annotations
 
 import io
+import math
+import struct
 import sys
 import wave
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+CODES = {(PCM, 16): "h", (PCM, 24): "i", (PCM, 32): "i", (FLOAT, 32): "f", (FLOAT, 64): "d"}
+SLOWEST, QUICKEST = 1_000, 768_000
 
 
 class NotWav(Exception):
     """The bytes are not a WAV file that can be read; the message says why."""
 
 
+class TooLong(Exception):
+    """A recording lasts longer than is allowed; `seconds` says how long it is."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 @dataclass(frozen=True)
 class Sound:
-    """One channel of samples from -1 to 1 at `rate` Hz."""
+    """One channel of samples, full scale from -1 to 1, at `rate` Hz."""
 
     samples: array[float]
     rate: int
@@ -59,48 +78,87 @@ def _smoothed(samples: array[float], width: int) -> array[float]:
     return out
 
 
-def read_wav(data: bytes) -> Sound:
-    """The first two channels mixed to one. Raises NotWav."""
+@dataclass(frozen=True)
+class _Form:
+    encoding: int
+    channels: int
+    rate: int
+    bits: int
+
+    @property
+    def frame(self) -> int:
+        return self.channels * self.bits // 8
+
+
+def read_wav(data: bytes, *, longest: float | None = None) -> Sound:
+    """The first two channels mixed to one. Raises NotWav; TooLong before decoding anything."""
     if len(data) < 44 or data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        raise NotWav("not a RIFF/WAVE file")
-    try:
-        with wave.open(io.BytesIO(data)) as file:
-            width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
-            raw = file.readframes(file.getnframes())
-    except (wave.Error, EOFError) as error:
-        raise NotWav(str(error)) from error
-    if not raw or rate <= 0:
-        raise NotWav("no samples in it")
-    values, scale = _integers(raw, width)
-    mixed = (
-        array("f", (value / scale for value in values))
-        if channels == 1
-        else array(
-            "f",
-            (
-                (values[index] + values[index + 1]) / 2 / scale
-                for index in range(0, len(values) - channels + 1, channels)
-            ),
-        )
-    )
-    return Sound(mixed, rate)
+        raise NotWav("it does not begin with a RIFF/WAVE header")
+    form, raw = _chunks(memoryview(data))
+    raw = raw[: len(raw) // form.frame * form.frame]
+    if not raw:
+        raise NotWav("it holds no samples")
+    seconds = len(raw) / form.frame / form.rate
+    if longest is not None and seconds > longest:
+        raise TooLong(seconds)
+    values, scale = _numbers(raw, form)
+    if not all(map(math.isfinite, values)):
+        raise NotWav("it holds samples that are not numbers")
+    return Sound(array("f", _mixed(values, form.channels, scale)), form.rate)
 
 
-def _integers(raw: bytes, width: int) -> tuple[array[int], float]:
-    """Samples as integers, and the value that stands for 1."""
-    raw = raw[: len(raw) // width * width]
-    if width == 1:
+def _chunks(data: memoryview) -> tuple[_Form, memoryview]:
+    """The format and the bytes of the samples; a size that promises too much is cut."""
+    form, place = None, 12
+    while place + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, place)
+        body = data[place + 8 : place + 8 + size]
+        if name == b"fmt ":
+            form = _format(body)
+        elif name == b"data":
+            if form is None:
+                raise NotWav("its samples come before their format")
+            return form, body
+        place += 8 + size + size % 2
+    raise NotWav("it holds no samples")
+
+
+def _format(chunk: memoryview) -> _Form:
+    if len(chunk) < 16:
+        raise NotWav("its format is cut short")
+    encoding, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
+    if encoding == EXTENSIBLE and len(chunk) >= 26:
+        (encoding,) = struct.unpack_from("<H", chunk, 24)
+    if (encoding, bits) not in CODES and (encoding, bits) != (PCM, 8):
+        raise NotWav(f"its encoding (format {encoding}, {bits} bits) is not plain PCM")
+    if not channels or not SLOWEST <= rate <= QUICKEST:
+        raise NotWav(f"{channels} channels at {rate} Hz cannot be")
+    return _Form(encoding, channels, rate, bits)
+
+
+def _numbers(raw: memoryview, form: _Form) -> tuple[array[float], float]:
+    """All samples as they are written, and the value that stands for 1."""
+    if form.bits == 8:
         return array("h", (value - 128 for value in raw)), 128.0
-    if width == 3:
+    if form.bits == 24:
         # The three bytes become the upper three of four.
         wide = bytearray(len(raw) // 3 * 4)
         for offset in range(3):
             wide[offset + 1 :: 4] = raw[offset::3]
-        raw, width = bytes(wide), 4
-    values = array("h" if width == 2 else "i", raw)
+        raw = memoryview(wide)
+    values = array(CODES[form.encoding, form.bits])
+    values.frombytes(raw)
     if sys.byteorder == "big":
         values.byteswap()
-    return values, 32768.0 if width == 2 else 2147483648.0
+    full = 1.0 if form.encoding == FLOAT else 32768.0 if form.bits == 16 else 2147483648.0
+    return values, full
+
+
+def _mixed(values: array[float], channels: int, scale: float) -> Iterable[float]:
+    if channels == 1:
+        return (value / scale for value in values)
+    both = zip(values[0::channels], values[1::channels], strict=True)
+    return ((left + right) / 2 / scale for left, right in both)
 
 
 def write_wav(samples: bytes, rate: int) -> bytes:

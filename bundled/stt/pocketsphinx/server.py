@@ -58,38 +58,70 @@ class PocketSphinx(Engine):
         words = self._words(sound)
         heard = " ".join(word for word, *_ in words)
         # Its posteriors are close to 1 for whatever it hears, so they say nothing of quality.
-        covered = 100 * sum(end - start for _, start, end in words) / sound.seconds
-        expected = str(request.get("expected_text") or "")
-        fields = [
-            {"key": "recognisedSpeech", "value": round(covered, 1), "type": "percent"},
+        score = min(100.0, 100 * sum(end - start for _, start, end in words) / sound.seconds)
+        fields: list[dict[str, Any]] = [
+            {"key": "recognisedSpeech", "value": round(score, 1), "type": "percent"},
             {"key": "duration", "value": round(sound.seconds, 2), "type": "seconds"},
             {"key": "words", "value": len(words), "type": "number"},
             {"key": "heard", "value": heard, "type": "string"},
         ]
-        score = min(100.0, covered)
-        if expected:
-            score = 100 * likeness(expected, heard)
-            row = {"key": "likeness", "value": round(score, 1), "type": "percent"}
-            fields.insert(0, row)
-        notes = []
+        notes: dict[str, list[dict[str, Any]]] = {}
         if not words:
-            row = {"text": "No speech was recognised.", "severity": "error", "details": {}}
-            notes.append(row)
+            notes["speech"] = [_note("No speech was recognised.", "error")]
+        if request["expected_text"]:
+            alike, missed = compared(
+                request["expected_text"], heard, request["pronunciation_rules"]
+            )
+            score = 100 * alike
+            fields.insert(0, {"key": "likeness", "value": round(score, 1), "type": "percent"})
+            if missed:
+                notes["textDeviations"] = missed
         return {
             "qualityScore": round(score),
-            "qualityStatus": quality_status(score),
+            "qualityStatus": quality_status(round(score)),
             "details": {
-                "topLabel": "likeness" if expected else "recognisedSpeech",
+                "topLabel": "likeness" if request["expected_text"] else "recognisedSpeech",
                 "fields": fields,
-                "infoBlocks": {"speech": notes} if notes else {},
+                "infoBlocks": notes,
             },
         }
 
 
-def likeness(expected: str, heard: str) -> float:
-    """How much of two texts agrees, word by word, 0 to 1."""
+def _note(text: str, severity: str, **details: str) -> dict[str, Any]:
+    return {"text": text, "severity": severity, "details": details}
+
+
+def compared(
+    expected: str, heard: str, rules: list[dict[str, Any]]
+) -> tuple[float, list[dict[str, Any]]]:
+    """How much of two texts agrees, word by word, 0 to 1, and a note for each place where they
+    differ. Words that a pronunciation rule changes sound otherwise than written: left out."""
     left, right = (re.findall(r"[\w']+", text.lower()) for text in (expected, heard))
-    return SequenceMatcher(None, left, right).ratio()
+    same, total, notes = 0, len(left) + len(right), []
+    for kind, a, b, c, d in SequenceMatcher(None, left, right).get_opcodes():
+        if kind == "equal":
+            same += 2 * (b - a)
+        elif any(_is_ruled(word, rules) for word in left[a:b]):
+            total -= (b - a) + (d - c)
+        else:
+            wanted, found = " ".join(left[a:b]), " ".join(right[c:d])
+            text = f"Expected “{wanted}”, heard “{found}”."
+            notes.append(_note(text, "warning", expected=wanted, detected=found))
+    return (same / total if total else 1.0), notes
+
+
+def _is_ruled(word: str, rules: list[dict[str, Any]]) -> bool:
+    """Whether one of the rules is about this word; a pattern that is none matches nothing."""
+    for rule in rules:
+        pattern = rule["pattern"]
+        try:
+            if not rule.get("is_regex"):
+                pattern = rf"\b{re.escape(pattern)}\b"
+            if re.search(pattern, word, re.IGNORECASE):
+                return True
+        except re.error:
+            continue
+    return False
 
 
 if __name__ == "__main__":

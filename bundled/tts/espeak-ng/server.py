@@ -56,7 +56,7 @@ class EspeakNg(Engine):
         library.espeak_SetParameter(RATE, self._number("speed", parameters), 0)
         library.espeak_SetParameter(PITCH, self._number("pitch", parameters), 0)
         self.heard = bytearray()
-        encoded = text.encode() + b"\0"
+        encoded = text.replace("\0", " ").encode() + b"\0"
         said = library.espeak_Synth(
             encoded, len(encoded), 0, POSITION_IN_CHARACTERS, 0, UTF8, None, None
         )
@@ -68,8 +68,8 @@ class EspeakNg(Engine):
     def _choice(self, name: str, parameters: dict[str, Any]) -> str:
         rule = self.definition["parameters"][name]
         value = parameters.get(name, rule["default"])
-        if value not in rule["options"]:
-            raise Reject(400, f"{name} must be one of {', '.join(rule['options'])}")
+        if value not in self.options(name):
+            raise Reject(400, f"{name} must be one of {', '.join(self.options(name))}")
         return str(value)
 
     def _number(self, name: str, parameters: dict[str, Any]) -> int:
