@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from hosts.runners import local_install, local_process
+from hosts.runners import local_install, local_log, local_process
 from hosts.runners.base import (
     EngineEndpoint,
     EngineRunner,
@@ -23,10 +23,8 @@ from hosts.runners.base import (
     StartFailed,
 )
 from hosts.runners.local_facts import read_facts
-from hosts.runners.local_files import EngineFiles, files_of, tail_of
+from hosts.runners.local_files import EngineFiles, files_of
 from jobs.outcome import CancelToken
-
-FOLLOW_SECONDS = 0.15
 
 
 class LocalRunner(EngineRunner):
@@ -116,25 +114,10 @@ class LocalRunner(EngineRunner):
         return local_process.status(files, is_installed=self._is_installed(files))
 
     def logs(self, spec: EngineSpec, *, tail: int) -> list[str]:
-        return tail_of(self._files(spec).log, tail)
+        return local_log.tail_of(self._files(spec).log, tail)
 
     def follow(self, spec: EngineSpec, *, tail: int, cancel: CancelToken) -> Iterator[str]:
-        log = self._files(spec).log
-        position, inode, rest = _end_of(log)
-        # Only what stood there at that moment: what is written meanwhile comes as a new line.
-        yield from tail_of(log, tail, until=position)
-        while not cancel.wait(FOLLOW_SECONDS):
-            with contextlib.suppress(OSError):
-                found = log.stat()
-                if found.st_ino != inode or found.st_size < position:
-                    position, inode, rest = 0, found.st_ino, b""
-                with log.open("rb") as file:
-                    file.seek(position)
-                    data = file.read(1_000_000)
-                position += len(data)
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    yield line.decode("utf-8", "replace").rstrip("\r")
+        yield from local_log.follow(self._files(spec).log, tail=tail, cancel=cancel)
 
     def size(self, spec: EngineSpec) -> int | None:
         files = self._files(spec)
@@ -142,15 +125,6 @@ class LocalRunner(EngineRunner):
 
     def end_orphan(self, pid: int, created: float) -> None:
         local_process.end_group(pid, created)
-
-
-def _end_of(log: Path) -> tuple[int, int, bytes]:
-    """(bytes that were read, the file's inode, a line that is not complete yet)."""
-    try:
-        found = log.stat()
-    except OSError:
-        return 0, 0, b""
-    return found.st_size, found.st_ino, b""
 
 
 def _bytes_below(folder: Path) -> int:

@@ -74,21 +74,3 @@ def read_mark(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def tail_of(log: Path, lines: int, *, until: int | None = None) -> list[str]:
-    """The last `lines` lines of a log and its older pieces, oldest first.
-
-    `until` leaves out what stands in the newest piece behind that many bytes.
-    """
-    found: list[str] = []
-    pieces = [log, *(log.with_name(f"{log.name}.{number}") for number in range(1, 10))]
-    for piece in pieces:
-        if len(found) >= lines:
-            break
-        try:
-            text = piece.read_bytes()[: until if piece == log else None].decode("utf-8", "replace")
-        except OSError:
-            continue
-        found = [*text.splitlines()[-(lines - len(found)) :], *found]
-    return found

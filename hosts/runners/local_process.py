@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -35,6 +36,7 @@ LOG_BYTES, LOG_COUNT = 5_000_000, 3
 LAUNCH_SECONDS = 10.0
 SHUTDOWN_SECONDS = 2.0
 KILL_SECONDS = 5.0
+EXIT_SECONDS = 1.0
 
 SIGNALS = {
     signal.SIGKILL: "It was killed (signal 9): by a person, or because memory ran out.",
@@ -174,9 +176,9 @@ def status(files: EngineFiles, *, is_installed: bool) -> EngineStatus:
 
 
 def _exit(files: EngineFiles, run: dict[str, object]) -> EngineExit | None:
-    ended = read_mark(files.exit_mark)
     if not run:
         return None
+    ended = _awaited_exit(files, run)
     if not ended or ended.get("pid") != run.get("pid"):
         return EngineExit(None, reason="It and its launcher are gone without a trace.")
     number, code = ended.get("signal"), ended.get("code")
@@ -187,6 +189,17 @@ def _exit(files: EngineFiles, run: dict[str, object]) -> EngineExit | None:
     if code == 0:
         return EngineExit(at, code=0, reason="It ended by itself as if it were done (status 0).")
     return EngineExit(at, code=code, reason=f"It ended with status {code}.")
+
+
+def _awaited_exit(files: EngineFiles, run: dict[str, object]) -> dict[str, Any]:
+    """exit.json; a launcher that still lives is about to write it."""
+    until = time.monotonic() + EXIT_SECONDS
+    while True:
+        is_alive = _living(run.get("launcher"), run.get("launcher_ticks"), run.get("started_at"))
+        ended = read_mark(files.exit_mark)
+        if ended.get("pid") == run.get("pid") or not is_alive or time.monotonic() > until:
+            return ended
+        time.sleep(0.01)
 
 
 def end(files: EngineFiles, *, grace: float) -> None:
