@@ -1,0 +1,57 @@
+"""`manage.py abm engine new|check`: a new engine's folder, and what is wrong in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from catalog.check import check_engine
+from catalog.scaffold import TYPES, NotMade, new_engine
+
+
+class Command(BaseCommand):
+    help = "Make an engine of one's own, or check its files."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        things = parser.add_subparsers(dest="thing", required=True, metavar="THING")
+        engine = things.add_parser("engine", help="a speech engine's folder")
+        verbs = engine.add_subparsers(dest="verb", required=True, metavar="VERB")
+        new = verbs.add_parser("new", help="write a small working engine into a new folder")
+        new.add_argument("engine_type", choices=TYPES, metavar="TYPE", help=", ".join(TYPES))
+        new.add_argument("name", metavar="NAME", help="such as my-voice")
+        new.add_argument("folder", type=Path, metavar="DIR")
+        check = verbs.add_parser("check", help="say what is wrong in an engine's folder")
+        check.add_argument("folder", type=Path, metavar="DIR")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        folder: Path = options["folder"].expanduser()
+        if options["verb"] == "new":
+            self._new(folder, name=options["name"], engine_type=options["engine_type"])
+        else:
+            self._check(folder)
+
+    def _new(self, folder: Path, *, name: str, engine_type: str) -> None:
+        contract = settings.BASE_DIR / "bundled" / "_server" / "abm_engine"
+        try:
+            files = new_engine(folder, name=name, engine_type=engine_type, contract=contract)
+        except NotMade as error:
+            raise CommandError(str(error)) from error
+        for file in files:
+            self.stdout.write(f"  {file}")
+        self._check(folder)
+        self.stdout.write(
+            f"Start abm with ENGINES_DIR={folder.resolve().parent.parent} and find it in the catalog."
+        )
+
+    def _check(self, folder: Path) -> None:
+        findings = check_engine(folder)
+        for finding in findings:
+            self.stdout.write(f"{'FAIL' if finding.is_error else 'note'} {finding.text}")
+        errors = sum(finding.is_error for finding in findings)
+        if errors:
+            raise CommandError(f"{folder}: {errors} to mend before abm can run it.")
+        self.stdout.write(f"{folder}: abm can run it.")
