@@ -127,17 +127,27 @@ def load(
         while not answer.done():
             run.token.wait(0.05)
             run.check()
-            status = runner.status(spec) if not answer.done() else None
-            if status is not None and not status.is_running:
-                reason = status.exit.reason if status.exit else ""
-                raise EngineFailed(f"{engine} ended while it loaded {model}. {reason}".strip())
-        answer.result()
+            if not answer.done():
+                _require_alive(runner, spec, engine, model)
+        try:
+            answer.result()
+        except EngineUnreachable:
+            # Its end is the cause; that nobody answers any more is only what follows.
+            _require_alive(runner, spec, engine, model)
+            raise
     finally:
         pool.shutdown(wait=False)
     health = client.health(timeout=settings.ENGINE_HEALTH_CHECK_TIMEOUT)
     if health.status == "error" or not health.engine_model_loaded:
         said = health.error or "it does not say why"
         raise EngineFailed(f"{engine} could not load {model}: {said}")
+
+
+def _require_alive(runner: EngineRunner, spec: EngineSpec, engine: Engine, model: str) -> None:
+    status = runner.status(spec)
+    if not status.is_running:
+        reason = status.exit.reason if status.exit else ""
+        raise EngineFailed(f"{engine} ended while it loaded {model}. {reason}".strip())
 
 
 def pick_model(engine: Engine, client: EngineClient) -> str:
