@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -80,7 +80,7 @@ class FakeHost:
 class FakeRunner(EngineRunner):
     """Does to a FakeHost what a runner does to a host; opened anew as often as one likes."""
 
-    INSTALL_STEPS: ClassVar = {
+    INSTALL_STEPS: ClassVar[Mapping[str, tuple[str, float]]] = {
         "fetch": ("Fetch its packages", 0.8),
         "mark": ("Check and finish", 0.2),
     }
@@ -127,8 +127,9 @@ class FakeRunner(EngineRunner):
         held = {engine.port for engine in self._host.engines.values()}
         busy = held | self._host.taken_ports | spec.taken_ports
         wanted = [spec.preferred_port] if spec.preferred_port in spec.ports else []
-        for port in (*wanted, *spec.ports):
-            if port is not None and port not in busy:
+        ports: list[int] = [port for port in (*wanted, *spec.ports) if port is not None]
+        for port in ports:
+            if port not in busy:
                 return port
         raise PortTaken(
             f"Every port from {spec.ports.start} to {spec.ports.stop - 1} is taken. Let "
