@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import re
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -9,11 +11,14 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import DisallowedHost
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render, resolve_url
 from django.utils.deprecation import MiddlewareMixin
 
 from accounts.refused import Refused
+
+log = logging.getLogger(__name__)
 
 PORT_AT_END = re.compile(r":\d*$")
 
@@ -54,6 +59,31 @@ class RefusedMiddleware(MiddlewareMixin):
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         return answer_of(request, exception) if isinstance(exception, Refused) else None
+
+
+class FullDiskMiddleware(MiddlewareMixin):
+    """A full disk is nobody's mistake: it gets a sentence with the way out, and 507."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not _is_full_disk(exception):
+            return None
+        log.error("the disk of %s is full: %s", settings.DATA_DIR, exception)
+        refused = Refused(
+            "DISK_FULL",
+            f"The disk that holds {settings.DATA_DIR} is full, so this was not saved. "
+            "Free some space there, then try again.",
+            status=507,
+        )
+        return answer_of(request, refused)
+
+
+def _is_full_disk(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    text = str(error)
+    return isinstance(error, DatabaseError) and (
+        "disk is full" in text or "No space left on device" in text
+    )
 
 
 def answer_of(request: HttpRequest, refused: Refused) -> HttpResponse:

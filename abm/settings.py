@@ -121,6 +121,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "abm.middleware.SignedInMiddleware",
     "abm.middleware.RefusedMiddleware",
+    "abm.middleware.FullDiskMiddleware",
 ]
 ROOT_URLCONF = "abm.urls"
 TEMPLATES: list[dict[str, Any]] = [
