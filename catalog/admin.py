@@ -2,136 +2,142 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from pydantic import ValidationError as PydanticError
 
+from accounts.models import User
 from catalog import services
-from catalog.definition import EngineDefinition
+from catalog.forms import EntryForm, SourceForm, VariantForm
 from catalog.models import CatalogEntry, CatalogSource, Variant
-from catalog.reading import reason_of
 
-SHAPES: dict[str, type] = {
-    "supported_languages": list,
-    "model_rows": list,
-    "constraints": dict,
-    "capabilities": dict,
-    "parameters": dict,
-}
-DEFINITION_KEYS = {"model_rows": "models"}
+NOT_OVERRIDABLE = ["name", "engine_type", "version", "upstream_name", "upstream_url", "folder"]
 
 
-class EntryForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Shows what counts, checks it as a catalog would be checked."""
+def _user(request: HttpRequest) -> User:
+    return cast(User, request.user)
 
-    class Meta:
-        model = CatalogEntry
-        fields = ["name", "engine_type", *CatalogEntry.OVERRIDABLE]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        entry = kwargs.get("instance")
-        if entry is not None:
-            kwargs["initial"] = {**entry.said, **(kwargs.get("initial") or {})}
-        super().__init__(*args, **kwargs)
-        for name, shape in SHAPES.items():
-            if name in self.fields:
-                self.fields[name].empty_value = shape()  # type: ignore[attr-defined]
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        entry = self.instance
-        values: dict[str, Any] = {"name": cleaned.get("name", entry.name)}
-        values["engine_type"] = cleaned.get("engine_type", entry.engine_type)
-        for field in CatalogEntry.OVERRIDABLE:
-            if field in SHAPES and cleaned.get(field) is None:
-                cleaned[field] = SHAPES[field]()
-            if field == "license":
-                values["upstream"] = {"license": cleaned.get(field, "")}
-            else:
-                values[DEFINITION_KEYS.get(field, field)] = cleaned.get(field)
-        try:
-            EngineDefinition.model_validate(values)
-        except PydanticError as error:
-            raise forms.ValidationError(reason_of(error)) from error
-        return cleaned
+def _is_custom(entry: CatalogEntry | None) -> bool:
+    return entry is None or entry.source.kind == CatalogSource.Kind.CUSTOM
 
 
 class VariantInline(admin.TabularInline):  # type: ignore[type-arg]
+    """Those of synced entries can be seen; the next sync would undo a change."""
+
     model = Variant
+    form = VariantForm
     extra = 0
-    fields = ["tag", "image", "needs_gpu", "platforms", "is_withdrawn"]
 
     def has_add_permission(self, request: HttpRequest, obj: CatalogEntry | None = None) -> bool:
-        return obj is None or _is_custom(obj)
+        return _is_custom(obj)
 
     def has_change_permission(self, request: HttpRequest, obj: CatalogEntry | None = None) -> bool:
-        return obj is None or _is_custom(obj)
+        return _is_custom(obj)
+
+    def get_extra(self, request: HttpRequest, obj: CatalogEntry | None = None, **_: Any) -> int:
+        return 1 if obj is None else 0
 
     has_delete_permission = has_change_permission
 
 
-def _is_custom(entry: CatalogEntry) -> bool:
-    return entry.source.kind == CatalogSource.Kind.CUSTOM
+class ChangedHere(admin.SimpleListFilter):
+    """Entries with an override."""
+
+    title = "changed here"
+    parameter_name = "changed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[CatalogEntry]
+    ) -> QuerySet[CatalogEntry]:
+        if self.value() == "yes":
+            return queryset.exclude(overrides={})
+        return queryset.filter(overrides={}) if self.value() == "no" else queryset
 
 
 @admin.register(CatalogEntry)
 class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A change of a synced entry is an override: it is marked, survives syncs, can be reset."""
+
     form = EntryForm
     inlines = [VariantInline]
-    list_display = ["display_name", "name", "engine_type", "source", "changed_here", "is_withdrawn"]
-    list_filter = ["source", "engine_type", "is_withdrawn"]
+    list_display = ["display", "name", "engine_type", "source", "changed_here", "is_withdrawn"]
+    list_filter = ["source", "engine_type", ChangedHere, "is_withdrawn"]
+    list_select_related = ["source"]
     search_fields = ["name", "display_name", "description"]
     actions = ["reset_to_source"]
 
+    @admin.display(description="Name", ordering="display_name")
+    def display(self, entry: CatalogEntry) -> str:
+        return str(entry)
+
     @admin.display(description="Changed here")
     def changed_here(self, entry: CatalogEntry) -> str:
-        return ", ".join(entry.overrides) or "–"
+        return ", ".join(name.replace("_", " ") for name in entry.overrides) or "–"
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: CatalogEntry | None = None
     ) -> list[str]:
-        return ["name", "engine_type", "changed_here"] if obj and not _is_custom(obj) else []
+        return [] if _is_custom(obj) else [*NOT_OVERRIDABLE, "source", "changed_here"]
 
     def has_delete_permission(self, request: HttpRequest, obj: CatalogEntry | None = None) -> bool:
-        return super().has_delete_permission(request, obj) and (obj is None or _is_custom(obj))
+        """A synced entry would come back; it is switched off with its source."""
+        return super().has_delete_permission(request, obj) and _is_custom(obj)
 
-    def save_model(
-        self, request: HttpRequest, obj: CatalogEntry, form: forms.ModelForm[Any], change: bool
-    ) -> None:
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Without the deletion of many, which would not ask about each."""
+        actions: dict[str, Any] = super().get_actions(request)
+        return {name: action for name, action in actions.items() if name != "delete_selected"}
+
+    def save_model(self, request: HttpRequest, obj: CatalogEntry, form: Any, change: bool) -> None:
         if not change:
             obj.source = CatalogSource.objects.get(name=services.CUSTOM)
-            super().save_model(request, obj, form, change)
-            return
         if _is_custom(obj):
-            super().save_model(request, obj, form, change)
+            services.save_custom_entry(obj, user=_user(request))
             return
-        entry = CatalogEntry.objects.get(pk=obj.pk)
+        entry = CatalogEntry.objects.select_related("source").get(pk=obj.pk)
         for field in CatalogEntry.OVERRIDABLE:
-            if field in form.cleaned_data and form.cleaned_data[field] != entry.effective(field):
-                services.set_override(
-                    entry,
-                    field=field,
-                    value=form.cleaned_data[field],
-                    user=request.user,  # type: ignore[arg-type]
-                )
+            value = form.cleaned_data.get(field, entry.effective(field))
+            if value != entry.effective(field):
+                services.set_override(entry, field=field, value=value, user=_user(request))
 
-    @admin.action(description="Take the source's word again")
+    @admin.action(description="Reset to the catalog's value")
     def reset_to_source(self, request: HttpRequest, queryset: QuerySet[CatalogEntry]) -> None:
-        for entry in queryset:
-            for field in list(entry.overrides):
-                services.reset_override(entry, field=field, user=request.user)  # type: ignore[arg-type]
+        changed = [entry for entry in queryset if entry.overrides]
+        for entry in changed:
+            services.reset_override(entry, user=_user(request))
+        self.message_user(request, f"{len(changed)} of {len(queryset)} were changed and reset.")
 
 
 @admin.register(CatalogSource)
 class SourceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Adding or changing one asks for a sync."""
+
+    form = SourceForm
     list_display = ["name", "kind", "url", "is_enabled", "synced_at", "error"]
-    fields = ["name", "url", "is_enabled", "allows_private_addresses"]
+    list_filter = ["kind", "is_enabled"]
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: CatalogSource | None = None
+    ) -> list[str]:
+        if obj is None:
+            return []
+        shown = ["kind", "synced_at", "checked_at", "error"]
+        return ["name", "url", *shown] if obj.name in services.BUILT_IN else shown
 
     def has_delete_permission(self, request: HttpRequest, obj: CatalogSource | None = None) -> bool:
-        built_in = (services.BUNDLED, services.ONLINE, services.LOCAL, services.CUSTOM)
         allowed = super().has_delete_permission(request, obj)
-        return allowed and (obj is None or obj.name not in built_in)
+        return allowed and (obj is None or obj.name not in services.BUILT_IN)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Without the deletion of many, which would take the built-in ones along."""
+        actions: dict[str, Any] = super().get_actions(request)
+        return {name: action for name, action in actions.items() if name != "delete_selected"}
+
+    def save_model(self, request: HttpRequest, obj: CatalogSource, form: Any, change: bool) -> None:
+        services.save_source(obj, user=_user(request))

@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
 from catalog.models import CatalogEntry, CatalogSource
-from catalog.reading import CatalogUnreadable, read_catalog, read_folder
+from catalog.reading import CatalogUnreadable, folder_hash, read_catalog, read_folder
 from catalog.source import FetchFailed, check_address
 from catalog.sync import note_failure, write_reading
 from jobs.events import announce
@@ -115,14 +115,26 @@ def add_source(*, name: str, url: str, allows_private: bool, user: User | None) 
         check_source(name=name, url=url)
     except ValueError as error:
         raise Refused("SOURCE_INVALID", str(error), status=400) from error
+    source = CatalogSource(name=name, url=url, allows_private_addresses=allows_private)
     try:
-        with transaction.atomic():
-            source = CatalogSource.objects.create(
-                name=name, url=url, allows_private_addresses=allows_private
-            )
+        return save_source(source, user=user)
     except IntegrityError as error:
         raise Refused("SOURCE_EXISTS", f"There is a source named {name} already.") from error
-    sync_source(source, user=user)
+
+
+@transaction.atomic
+def save_source(source: CatalogSource, *, user: User | None) -> CatalogSource:
+    """Write a new or changed source and sync it; another address is fetched from the start."""
+    require_role(user, User.Role.ADMIN)
+    before = CatalogSource.objects.filter(pk=source.pk).values_list("url", flat=True).first()
+    said = ["name", "url", "is_enabled", "allows_private_addresses", "updated_at"]
+    if before not in {None, source.url}:
+        source.etag = source.last_modified = ""
+        said += ["etag", "last_modified"]
+    source.save(update_fields=None if before is None else said)
+    announce("catalog", "catalog.changed", text=f"The source {source} was saved", pk=source.pk)
+    if source.is_enabled and source.kind == CatalogSource.Kind.ONLINE:
+        sync_source(source, user=user)
     return source
 
 
@@ -138,6 +150,18 @@ def check_source(*, name: str, url: str) -> None:
         check_address(url)
     except FetchFailed as error:
         raise ValueError(str(error)) from error
+
+
+@transaction.atomic
+def save_custom_entry(entry: CatalogEntry, *, user: User | None) -> CatalogEntry:
+    """Write an entry that an admin made; no sync ever touches it."""
+    require_role(user, User.Role.ADMIN)
+    if entry.source.kind != CatalogSource.Kind.CUSTOM:
+        raise Refused("ENTRY_SYNCED", f"{entry} belongs to {entry.source}; override its fields.")
+    entry.content_hash = folder_hash(Path(entry.folder)) if entry.folder else ""
+    entry.save()
+    announce("catalog", "catalog.changed", text=f"{entry} was changed here", pk=entry.source_id)
+    return entry
 
 
 @transaction.atomic
