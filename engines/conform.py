@@ -6,219 +6,183 @@ POST /transcribe as abm's own addition for speech to text.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import httpx
 from pydantic import ValidationError
 
 from engines.client import tls
+from engines.conform_asking import Asker, Finding, Said, missing
+from engines.conform_types import BY_TYPE, smallest_call
 from engines.contract import Health, ModelList
-from engines.functional import PHRASE_FILE
-from engines.sound import NotWav, read_wav
 
-LOAD_SECONDS = 300
-CALL_SECONDS = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One rule of the contract and whether it holds; `text` says what was seen instead."""
-
-    rule: str
-    holds: bool
-    text: str = ""
+STATES = ("ready", "loading", "processing", "error")
+AT_ONCE_SECONDS = 1.0
+END_SECONDS = 10.0
+SETTLE_SECONDS = 0.5
+UNKNOWN = "no-such-model-here"
 
 
 class Examination:
-    """Asks one engine everything. `http` must have the engine's URL as its base."""
+    """Asks one engine everything, in the order of a life: described, loaded, used, ended."""
 
-    def __init__(self, http: httpx.Client) -> None:
-        self._http = http
-        self.info: dict[str, Any] = {}
-        self.models = ModelList()
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._info: dict[str, Any] = {}
+        self._models = ModelList()
 
     def run(self) -> Iterator[Finding]:
+        """Finding by finding, as they are made."""
         yield from self._description()
-        kind = self.info.get("engineType")
-        yield from self._before_load(str(kind))
+        yield from self._before_load()
+        yield from self._bad_loads()
         yield from self._load()
-        checks: dict[str, Callable[[], Iterator[Finding]]] = {
-            "tts": self._speech,
-            "stt": self._hearing,
-            "text": self._segments,
-            "audio": self._analysis,
-        }
-        if str(kind) in checks:
-            yield from checks[str(kind)]()
-        yield self._status("an unknown path is 404", "GET", "/no-such-path", 404)
+        if check := BY_TYPE.get(self._kind):
+            yield from check(self._asker, self._info, self._language)
+        yield from self._afterwards()
 
-    def _description(self) -> Iterator[Finding]:
-        answer = self._ask("GET", "/health")
-        yield _parsed("/health has its fields", answer, Health)
-        answer = self._ask("GET", "/info")
-        self.info = _json(answer)
-        wanted = {"name", "displayName", "engineType", "models", "parameters", "schemaVersion"}
-        missing = sorted(wanted - set(self.info))
-        yield Finding("/info has its fields", not missing, f"missing: {', '.join(missing)}")
-        is_known = self.info.get("engineType") in ("tts", "stt", "text", "audio")
-        yield Finding("engineType is a known one", is_known, str(self.info.get("engineType")))
-        answer = self._ask("GET", "/models")
-        found = _parsed("/models has its fields", answer, ModelList)
-        yield found
-        if found.holds:
-            self.models = ModelList.model_validate_json(answer.content)
-        yield Finding("there is a model", bool(self.models.models), "the list is empty")
-
-    def _before_load(self, kind: str) -> Iterator[Finding]:
-        health = _json(self._ask("GET", "/health"))
-        if health.get("engineModelLoaded"):
-            return
-        path, body = {
-            "tts": ("/generate", {"text": "a", "language": self._language, "ttsSpeakerWav": ""}),
-            "text": ("/segment", {"text": "a b c.", "language": self._language}),
-        }.get(kind, ("/analyze", {"audioBase64": _phrase()}))
-        yield self._status(f"{path} before /load is 400", "POST", path, 400, json=body)
-
-    def _load(self) -> Iterator[Finding]:
-        yield self._status("/load without a name is 422", "POST", "/load", 422, json={})
-        unknown = self._ask("POST", "/load", json={"engineModelName": "no-such-model-here"})
-        yield Finding(
-            "an unknown model is refused", unknown.is_error, f"status {unknown.status_code}"
-        )
-        name = self.models.default_model or (
-            self.models.models[0].name if self.models.models else "default"
-        )
-        answer = self._ask("POST", "/load", json={"engineModelName": name})
-        said = _json(answer)
-        yield Finding(
-            "/load answers when it is loaded",
-            answer.status_code == 200 and said.get("status") == "loaded",
-            answer.text[:200],
-        )
-        health = _json(self._ask("GET", "/health"))
-        is_ready = health.get("status") == "ready" and health.get("engineModelLoaded") is True
-        yield Finding("afterwards it is ready", is_ready, str(health)[:200])
-        yield Finding(
-            "/health names the model",
-            health.get("currentEngineModel") == name,
-            str(health.get("currentEngineModel")),
-        )
+    @property
+    def _kind(self) -> str:
+        return str(self._info.get("engineType"))
 
     @property
     def _language(self) -> str:
-        languages = self.info.get("supportedLanguages") or ["en"]
+        languages = self._info.get("supportedLanguages") or ["en"]
         return "en" if "en" in languages else str(languages[0])
 
-    def _speech(self) -> Iterator[Finding]:
-        body = {"text": "Hello there.", "language": self._language, "ttsSpeakerWav": ""}
-        answer = self._ask("POST", "/generate", json=body)
-        try:
-            seconds = read_wav(answer.content).seconds
-            yield Finding("/generate answers with a WAV", seconds > 0.2, f"{seconds:.2f} s")
-        except NotWav as error:
-            yield Finding("/generate answers with a WAV", False, f"{error}: {answer.text[:200]}")
-        snake = {"text": "Hello.", "language": self._language, "tts_speaker_wav": ""}
-        yield self._status("snake_case keys count too", "POST", "/generate", 200, json=snake)
-        yield from self._text_rules("/generate", body)
-        bad = {**body, "ttsSpeakerWav": "../../etc/passwd"}
-        yield self._status("a sample with a path is 400", "POST", "/generate", 400, json=bad)
-        answer = self._ask("POST", "/samples/check", json={"sampleIds": ["no-such-sample"]})
-        missing = _json(answer).get("missing")
-        yield Finding(
-            "/samples/check lists missing ones", missing == ["no-such-sample"], str(missing)
+    def _description(self) -> Iterator[Finding]:
+        said = self._asker.ask("GET", "/health")
+        yield _read("/health can be read", said, Health)
+        lacks = missing(said.values, "status", "engineModelLoaded", "device")
+        yield Finding("/health has its fields", not lacks, f"missing: {lacks}")
+        state = said.values.get("status")
+        yield Finding("its status is one of the four words", state in STATES, str(state))
+        said = self._asker.ask("GET", "/info")
+        self._info = said.values
+        yield from self._info_rules()
+        said = self._asker.ask("GET", "/models")
+        found = _read("/models can be read", said, ModelList)
+        yield found
+        if found.holds:
+            self._models = ModelList.model_validate_json(said.content)
+        yield Finding("there is a model", bool(self._models.models), "the list is empty")
+        names = [model.name for model in self._models.models]
+        default = self._models.default_model
+        is_known = default is None or default in names
+        yield Finding("defaultModel is one of the models", is_known, str(default))
+
+    def _info_rules(self) -> Iterator[Finding]:
+        lacks = missing(self._info, "name", "displayName", "engineType", "models", "parameters")
+        yield Finding("/info has its fields", not lacks, f"missing: {lacks}")
+        yield Finding("engineType is a known one", self._kind in BY_TYPE, self._kind)
+        snake = [name for name in self._info if "_" in name]
+        yield Finding("its keys are camelCase", not snake, ", ".join(snake))
+        objects = ("constraints", "capabilities", "parameters")
+        wrong = [name for name in objects if not isinstance(self._info.get(name) or {}, dict)]
+        if not isinstance(self._info.get("supportedLanguages") or [], list):
+            wrong.append("supportedLanguages")
+        for name in wrong:
+            self._info[name] = None
+        yield Finding("its values have the right types", not wrong, ", ".join(wrong))
+
+    def _before_load(self) -> Iterator[Finding]:
+        path, body = smallest_call(self._kind, self._language)
+        rule = f"{path} before /load is 400"
+        if self._asker.ask("GET", "/health").values.get("engineModelLoaded"):
+            yield Finding(rule, True, "a model is loaded already", is_skipped=True)
+            return
+        yield self._asker.status(rule, path, body, 400)
+
+    def _bad_loads(self) -> Iterator[Finding]:
+        yield self._asker.status("/load without a name is 422", "/load", {}, 422)
+        said = self._asker.post("/load", {"engineModelName": UNKNOWN})
+        is_refused = said.status in (400, 404, 500) and "detail" in said.values
+        yield Finding("an unknown model is refused", is_refused, str(said))
+        health = self._asker.ask("GET", "/health").values
+        is_named = health.get("currentEngineModel") == UNKNOWN
+        yield Finding("it does not count as loaded", not is_named, str(health)[:200])
+
+    def _load(self) -> Iterator[Finding]:
+        names = [model.name for model in self._models.models]
+        name = self._models.default_model or (names[0] if names else "default")
+        with ThreadPoolExecutor(1) as pool:
+            loading = pool.submit(self._asker.post, "/load", {"engineModelName": name})
+            yield from self._during_load(loading)
+            said = loading.result()
+        is_loaded = said.status == 200 and said.values.get("status") == "loaded"
+        yield Finding("/load answers when it is loaded", is_loaded, str(said))
+        health = self._asker.ask("GET", "/health").values
+        is_ready = health.get("status") == "ready" and health.get("engineModelLoaded") is True
+        yield Finding("afterwards it is ready", is_ready, str(health)[:200])
+        current = health.get("currentEngineModel")
+        yield Finding("/health names the model", current == name, str(current))
+        yield self._asker.status(
+            "loading it again is 200", "/load", {"engine_model_name": name}, 200
         )
 
-    def _text_rules(self, path: str, body: dict[str, Any]) -> Iterator[Finding]:
-        yield self._status("empty text is 400", "POST", path, 400, json={**body, "text": "  "})
-        yield self._status("no text is 422", "POST", path, 422, json={"language": "en"})
-        limit = (self.info.get("constraints") or {}).get("max_text_length")
-        if isinstance(limit, int):
-            long = {**body, "text": "a " * (limit // 2 + 1)}
-            yield self._status("text over the limit is 400", "POST", path, 400, json=long)
+    def _during_load(self, loading: Future[Said]) -> Iterator[Finding]:
+        """What /health says while it loads, and that another call is put off without harm."""
+        slowest, state, refused = 0.0, "", None
+        while not loading.done() and refused is None:
+            started = time.monotonic()
+            state = str(self._asker.ask("GET", "/health").values.get("status"))
+            slowest = max(slowest, time.monotonic() - started)
+            if state == "loading":
+                refused = self._asker.post(*smallest_call(self._kind, self._language))
+        text = f"it took {slowest:.1f} s"
+        yield Finding("/health answers at once during a load", slowest < AT_ONCE_SECONDS, text)
+        health = self._asker.ask("GET", "/health").values
+        is_loading = health.get("status") == "loading"
+        if not is_loading:
+            wait([loading], timeout=SETTLE_SECONDS)
+        rule = "a call during a load is 503"
+        if refused is None or (not is_loading and loading.done()):
+            yield Finding(rule, True, "the load was over too soon to see", is_skipped=True)
+            return
+        yield Finding(rule, refused.status == 503, str(refused))
+        yield Finding("it does not disturb the load", is_loading, str(health)[:200])
 
-    def _hearing(self) -> Iterator[Finding]:
-        yield from self._analysis()
-        wav = PHRASE_FILE.read_bytes()
-        headers = {"content-type": "audio/wav"}
-        answer = self._ask("POST", "/transcribe", content=wav, headers=headers)
-        said = _json(answer)
-        yield Finding(
-            "/transcribe answers with text and segments",
-            isinstance(said.get("text"), str) and isinstance(said.get("segments"), list),
-            answer.text[:200],
-        )
-        yield self._status(
-            "/transcribe of something else is 400", "POST", "/transcribe", 400, content=b"x" * 99
-        )
+    def _afterwards(self) -> Iterator[Finding]:
+        said = self._asker.ask("GET", "/no-such-path")
+        yield Finding("an unknown path is 404", said.status == 404, str(said))
+        health = self._asker.ask("GET", "/health").values
+        is_ready = health.get("status") == "ready" and health.get("engineModelLoaded") is True
+        yield Finding("bad calls leave it ready", is_ready, str(health)[:200])
 
-    def _analysis(self) -> Iterator[Finding]:
-        answer = self._ask("POST", "/analyze", json={"audioBase64": _phrase(), "language": "en"})
-        said = _json(answer)
-        score = said.get("qualityScore")
-        yield Finding(
-            "/analyze scores from 0 to 100",
-            isinstance(score, int | float) and 0 <= score <= 100,
-            answer.text[:200],
-        )
-        status = said.get("qualityStatus")
-        is_word = status in ("perfect", "warning", "defect")
-        yield Finding("qualityStatus is a known word", is_word, str(status))
-        yield self._status("/analyze without audio is 400", "POST", "/analyze", 400, json={})
-        junk = base64.b64encode(b"not a recording" * 9).decode()
-        body = {"audioBase64": junk}
-        yield self._status("/analyze of something else is 400", "POST", "/analyze", 400, json=body)
-        outside = self._ask("POST", "/analyze", json={"audioPath": "/etc/hostname"})
-        is_refused = outside.status_code in (400, 404)
-        yield Finding("files elsewhere are not read", is_refused, f"status {outside.status_code}")
-
-    def _segments(self) -> Iterator[Finding]:
-        text = "This is one sentence. Here is another one, which is longer. And a third."
-        body = {"text": text, "language": self._language, "maxLength": 60}
-        answer = self._ask("POST", "/segment", json=body)
-        rows = _json(answer).get("segments") or []
-        yield Finding("/segment gives segments", len(rows) > 1, answer.text[:200])
-        fit = all(text[row["start"] : row["end"]] == row["text"] for row in rows)
-        yield Finding("start and end name the place in the text", fit, str(rows)[:200])
-        yield from self._text_rules("/segment", body)
-        bad = {**body, "maxLength": 0}
-        yield self._status("a maxLength of 0 is 400", "POST", "/segment", 400, json=bad)
-
-    def _ask(self, method: str, path: str, **body: Any) -> httpx.Response:
-        seconds = LOAD_SECONDS if path == "/load" else CALL_SECONDS
-        return self._http.request(method, path, timeout=seconds, **body)
-
-    def _status(self, rule: str, method: str, path: str, wanted: int, **body: Any) -> Finding:
-        answer = self._ask(method, path, **body)
-        text = f"status {answer.status_code}: {answer.text[:150]}"
-        return Finding(rule, answer.status_code == wanted, text)
+    def end(self) -> Iterator[Finding]:
+        """/shutdown, which ends the engine."""
+        started = time.monotonic()
+        said = self._asker.ask("POST", "/shutdown")
+        is_told = said.values.get("status") == "shutting_down"
+        yield Finding("/shutdown says that it shuts down", is_told, str(said))
+        seconds = time.monotonic() - started
+        yield Finding("it says so at once", seconds < AT_ONCE_SECONDS, f"after {seconds:.1f} s")
+        while self._asker.ask("GET", "/health").status:
+            if time.monotonic() - started > END_SECONDS:
+                yield Finding("then it ends", False, f"it still answers after {END_SECONDS:g} s")
+                return
+            time.sleep(0.05)
+        yield Finding("then it ends", True)
 
 
-def examine(url: str) -> list[Finding]:
-    """Every finding for the engine at `url`; httpx.HTTPError if it does not answer."""
+def examine(url: str, *, shut_down: bool = False) -> Iterator[Finding]:
+    """Each finding for the engine at `url`; httpx.HTTPError if nothing answers there at all."""
     with httpx.Client(base_url=url, verify=tls(), trust_env=False) as http:
-        return list(Examination(http).run())
+        http.get("/health", timeout=END_SECONDS)
+        examination = Examination(Asker(http))
+        yield from examination.run()
+        if shut_down:
+            yield from examination.end()
 
 
-def _phrase() -> str:
-    return base64.b64encode(PHRASE_FILE.read_bytes()).decode("ascii")
-
-
-def _json(answer: httpx.Response) -> dict[str, Any]:
+def _read(rule: str, said: Said, shape: type[Health] | type[ModelList]) -> Finding:
+    if said.status != 200:
+        return Finding(rule, False, str(said))
     try:
-        said = answer.json()
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _parsed(rule: str, answer: httpx.Response, shape: type[Health] | type[ModelList]) -> Finding:
-    if answer.status_code != 200:
-        return Finding(rule, False, f"status {answer.status_code}")
-    try:
-        shape.model_validate_json(answer.content)
+        shape.model_validate_json(said.content)
     except ValidationError as error:
         return Finding(rule, False, str(error)[:300])
     return Finding(rule, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import socket
@@ -17,6 +18,7 @@ import uv
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "bundled"
 CACHE = ROOT / ".cache" / "engine-venvs"
+SLOW = Path(__file__).parent / "slow"
 FOLDERS = {
     "espeak-ng": "tts/espeak-ng",
     "pocketsphinx": "stt/pocketsphinx",
@@ -31,13 +33,17 @@ def python_of(name: str) -> Path:
     requirements = BUNDLED / FOLDERS[name] / "requirements.txt"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
     folder = CACHE / f"{name}-{digest}"
-    if not (folder / "ready").exists():
-        uv_bin = uv.find_uv_bin()
-        subprocess.run([uv_bin, "venv", "-q", "--clear", str(folder)], check=True)
-        install = [uv_bin, "pip", "install", "-q", "--system-certs"]
-        python = str(folder / "bin" / "python")
-        subprocess.run([*install, "--python", python, "-r", str(requirements)], check=True)
-        (folder / "ready").touch()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        # Tests run in several processes, which would make the same environment at once.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "ready").exists():
+            uv_bin = uv.find_uv_bin()
+            subprocess.run([uv_bin, "venv", "-q", "--clear", str(folder)], check=True)
+            install = [uv_bin, "pip", "install", "-q", "--system-certs"]
+            python = str(folder / "bin" / "python")
+            subprocess.run([*install, "--python", python, "-r", str(requirements)], check=True)
+            (folder / "ready").touch()
     return folder / "bin" / "python"
 
 
@@ -50,31 +56,61 @@ def free_port() -> int:
 @contextmanager
 def running_engine(name: str, samples: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """(URL, process) of a bundled engine that answers; ended afterwards."""
-    folder, port = BUNDLED / FOLDERS[name], free_port()
+    with running_folder(BUNDLED / FOLDERS[name], python_of(name), samples) as running:
+        yield running
+
+
+@contextmanager
+def running_slow(samples: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The engine in `slow/`, which waits for the marks `loaded` and `spoken` in `samples`."""
+    with running_folder(SLOW, python_of("pysbd"), samples) as running:
+        yield running
+
+
+@contextmanager
+def running_folder(
+    folder: Path, python: Path, samples: Path
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """(URL, process) of the engine in `folder` as soon as it answers; ended afterwards."""
+    port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(BUNDLED / "_server"),
+        "PYTHONDONTWRITEBYTECODE": "1",
         "SAMPLES_DIR": str(samples),
+        "MARKS_DIR": str(samples),
     }
     process = subprocess.Popen(
-        [str(python_of(name)), "server.py", "--port", str(port)], cwd=folder, env=environment
+        [str(python), "server.py", "--port", str(port)], cwd=folder, env=environment
     )
     url = f"http://127.0.0.1:{port}"
     try:
         until = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                httpx.get(f"{url}/health", timeout=1)
-                break
-            except httpx.HTTPError:
-                assert process.poll() is None, f"{name} ended while it started"
-                assert time.monotonic() < until, f"{name} did not answer"
-                time.sleep(0.05)
+        while not answers(url):
+            assert process.poll() is None, f"{folder.name} ended while it started"
+            assert time.monotonic() < until, f"{folder.name} did not answer"
+            time.sleep(0.05)
         yield url, process
     finally:
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/health", timeout=1)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+def wait_for_status(url: str, wanted: str) -> None:
+    """Until /health says `wanted`."""
+    until = time.monotonic() + START_SECONDS
+    while (said := httpx.get(f"{url}/health").json()["status"]) != wanted:
+        assert time.monotonic() < until, f"still {said}"
+        time.sleep(0.01)
 
 
 def load(url: str) -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.engine
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_bundled_engine_keeps_every_rule(name: str, tmp_path: Path) -> None:
     with running_engine(name, tmp_path) as (url, _):
-        findings = examine(url)
+        findings = list(examine(url, shut_down=True))
 
     assert len(findings) > 12
     assert [f"{row.rule}: {row.text}" for row in findings if not row.holds] == []
