@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -37,8 +38,10 @@ LAUNCH_SECONDS = 10.0
 SHUTDOWN_SECONDS = 2.0
 KILL_SECONDS = 5.0
 EXIT_SECONDS = 1.0
+RAISED = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)\b")
+"""A traceback's last line."""
 
-SIGNALS = {
+SIGNALS: dict[int, str] = {
     signal.SIGKILL: "It was killed (signal 9): by a person, or because memory ran out.",
     signal.SIGSEGV: "It crashed (signal 11, a fault in native code).",
     signal.SIGABRT: "It gave up (signal 6); its last lines may say why.",
@@ -66,11 +69,11 @@ def start(spec: EngineSpec, files: EngineFiles) -> EngineEndpoint:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
         files.config.write_text(json.dumps(config))
-        subprocess.run(
+        launched = subprocess.run(
             [sys.executable, "-I", "-S", str(LAUNCHER), str(files.config)],
             env=engine_environment(spec, files, port=port),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             check=True,
@@ -78,11 +81,9 @@ def start(spec: EngineSpec, files: EngineFiles) -> EngineEndpoint:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise StartFailed(f"{spec.name} could not be started: {error}") from error
-    until = time.monotonic() + LAUNCH_SECONDS
-    while not files.run_mark.exists():
-        if time.monotonic() > until:
-            raise StartFailed(f"{spec.name}'s launcher did not come up in {LAUNCH_SECONDS:g} s.")
-        time.sleep(0.005)
+    if launched.stdout != b"ok":
+        said = launched.stdout.decode("utf-8", "replace") or "its launcher ended without a word"
+        raise StartFailed(f"{spec.name} could not be started: {said}")
     return _endpoint(port)
 
 
@@ -175,30 +176,34 @@ def status(files: EngineFiles, *, is_installed: bool) -> EngineStatus:
     )
 
 
-def _exit(files: EngineFiles, run: dict[str, object]) -> EngineExit | None:
+def _exit(files: EngineFiles, run: dict[str, Any]) -> EngineExit | None:
     if not run:
         return None
-    ended = _awaited_exit(files, run)
-    if not ended or ended.get("pid") != run.get("pid"):
+    ended = _ending(files, run)
+    if ended is None:
         return EngineExit(None, reason="It and its launcher are gone without a trace.")
-    number, code = ended.get("signal"), ended.get("code")
+    number, code = ended["signal"], ended["code"]
     at = datetime.fromtimestamp(ended["at"], UTC)
     if number is not None:
         name = SIGNALS.get(number, f"It was ended by signal {number}.")
         return EngineExit(at, signal=number, reason=name)
     if code == 0:
         return EngineExit(at, code=0, reason="It ended by itself as if it were done (status 0).")
-    return EngineExit(at, code=code, reason=f"It ended with status {code}.")
+    said = str(ended.get("last_line", "")).strip()
+    cause = f": {said[:300].rstrip('.')}" if RAISED.match(said) else ""
+    return EngineExit(at, code=code, reason=f"It ended with status {code}{cause}.")
 
 
-def _awaited_exit(files: EngineFiles, run: dict[str, object]) -> dict[str, Any]:
-    """exit.json; a launcher that still lives is about to write it."""
+def _ending(files: EngineFiles, run: dict[str, Any]) -> dict[str, Any] | None:
+    """What the launcher wrote of this run's end. It gets a moment for it, as long as it lives."""
     until = time.monotonic() + EXIT_SECONDS
     while True:
-        is_alive = _living(run.get("launcher"), run.get("launcher_ticks"), run.get("started_at"))
+        has_launcher = _living(run.get("launcher"), run.get("launcher_ticks"), run["started_at"])
         ended = read_mark(files.exit_mark)
-        if ended.get("pid") == run.get("pid") or not is_alive or time.monotonic() > until:
+        if ended.get("pid") == run.get("pid"):
             return ended
+        if has_launcher is None or time.monotonic() > until:
+            return None
         time.sleep(0.01)
 
 
@@ -208,14 +213,25 @@ def end(files: EngineFiles, *, grace: float) -> None:
     if process is None:
         return
     run = read_mark(files.run_mark)
-    if _asked_to_shut_down(int(run.get("port", 0))) and _gone(process, SHUTDOWN_SECONDS):
-        return
+    is_gone = _asked_to_shut_down(int(run.get("port", 0))) and _gone(process, SHUTDOWN_SECONDS)
     for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, KILL_SECONDS)):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
-        if _gone(process, seconds):
-            return
-    raise HostNotReady(f"The process {process.pid} does not end, not even by SIGKILL.")
+        if not is_gone:
+            _send(process.pid, number)
+            is_gone = _gone(process, seconds)
+    if not is_gone:
+        raise HostNotReady(f"The process {process.pid} does not end, not even by SIGKILL.")
+    # Its children had as long as itself; they must not keep the port.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    """To the engine's whole group; to itself, in the moment before it has one."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            os.kill(pid, number)
 
 
 def _gone(process: psutil.Process, seconds: float) -> bool:
