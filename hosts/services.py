@@ -23,10 +23,15 @@ LOCAL_HOST_ID = "local"
 
 
 def ensure_local_host() -> Host:
-    """The built-in host for engines as processes; made once, renamed by nobody."""
+    """The built-in host for engines as processes; made once, renamed by nobody.
+
+    It is there because this runs on it; the first look, a moment later, reads its facts.
+    """
     host, _ = Host.objects.get_or_create(
         host_id=LOCAL_HOST_ID,
         defaults={
+            "state": Host.State.AVAILABLE,
+            "is_available": True,
             "display_name": "This machine",
             "host_type": Host.Type.SUBPROCESS,
             "samples_path": str(settings.DATA_DIR / "samples"),

@@ -6,16 +6,24 @@
 
   // -- live: a quick, jittered way back, polling meanwhile ---------------------------------------
   htmx.config.wsReconnectDelay = (attempt) =>
-    (0.3 + Math.random() * 0.7) * 1000 * Math.min(attempt + 1, 4);
+    300 + Math.random() * Math.min(1700, 300 * (attempt + 1));
+  const NOT_SIGNED_IN = 4401;
+  const socketed = document.querySelector("[ws-connect]");
   let isLive = false;
   let wasLive = false;
-  const socketed = document.querySelector("[ws-connect]");
   const sayLive = () => {
     const light = document.querySelector("[data-live]");
     if (!light || !socketed) return;
     light.dataset.live = isLive ? "on" : "off";
-    light.textContent = isLive ? "" : "offline";
+    light.textContent = isLive ? "Live" : "Offline";
     light.title = isLive ? "This page changes by itself" : "No connection to abm; trying again";
+  };
+  const signInAgain = () => {
+    // At most once in ten seconds, so that a socket that is refused for another reason ends in no loop.
+    const last = Number(sessionStorage.getItem("abm-reloaded") || 0);
+    if (Date.now() - last < 10_000) return;
+    sessionStorage.setItem("abm-reloaded", String(Date.now()));
+    location.reload();
   };
   document.addEventListener("htmx:wsOpen", () => {
     isLive = true;
@@ -26,41 +34,54 @@
   document.addEventListener("htmx:wsClose", (event) => {
     isLive = false;
     sayLive();
-    if (event.detail.event && event.detail.event.code === 4401) location.reload();
+    if (event.detail.event && event.detail.event.code === NOT_SIGNED_IN) signInAgain();
   });
   setInterval(() => {
     if (socketed && !isLive && !document.hidden) htmx.trigger(document.body, "catchup");
   }, 5000);
 
-  // A part that arrives must not take away what a person is doing in it.
-  document.addEventListener("htmx:oobBeforeSwap", (event) => {
-    const old = event.detail.target;
-    const open = old.querySelector("details[open]");
-    if (open && old.contains(document.activeElement)) event.detail.shouldSwap = false;
-  });
-  let focused = null;
-  const remember = (event) => {
+  // -- a part that arrives takes away neither the focus nor what was folded out -------------------
+  const nameOf = (fold) => fold.querySelector("summary").textContent.trim();
+  let kept = null;
+  const keep = (event) => {
+    const { target } = event.detail;
+    if (target.matches("[data-log-lines]")) return;
     const active = document.activeElement;
-    const target = event.detail.target;
-    focused = active && active !== document.body && target.contains(active) ? active : null;
+    kept = {
+      id: target.id,
+      focus: active !== document.body && target.contains(active) ? active : null,
+      open: [...all("details[open]", target)].map(nameOf),
+    };
   };
-  const restore = () => {
-    if (!focused || document.contains(focused)) return;
-    const again = focused.id
-      ? document.getElementById(focused.id)
-      : focused.getAttribute("hx-post") &&
-        document.querySelector(`[hx-post="${focused.getAttribute("hx-post")}"]`);
+  const twinOf = (lost, place) => {
+    if (lost.id) return document.getElementById(lost.id);
+    const verb = lost.getAttribute("hx-post");
+    if (verb) return place.querySelector(`[hx-post="${CSS.escape(verb)}"]`);
+    if (lost.tagName !== "SUMMARY") return null;
+    const fold = [...all("details", place)].find((one) => nameOf(one) === lost.textContent.trim());
+    return fold && fold.querySelector("summary");
+  };
+  const giveBack = () => {
+    const place = kept && document.getElementById(kept.id);
+    if (!place) return;
+    for (const fold of all("details", place)) {
+      if (kept.open.includes(nameOf(fold))) fold.open = true;
+    }
+    const again = kept.focus && !kept.focus.isConnected && twinOf(kept.focus, place);
     if (again) again.focus({ preventScroll: true });
-    focused = null;
+    kept = null;
   };
-  document.addEventListener("htmx:oobBeforeSwap", remember);
-  document.addEventListener("htmx:oobAfterSwap", restore);
-  document.addEventListener("htmx:beforeSwap", remember);
-  document.addEventListener("htmx:afterSwap", restore);
+  document.addEventListener("htmx:oobBeforeSwap", keep);
+  document.addEventListener("htmx:oobAfterSwap", giveBack);
+  document.addEventListener("htmx:beforeSwap", keep);
+  document.addEventListener("htmx:afterSwap", giveBack);
 
   // -- a request that never arrived says so ------------------------------------------------------
+  const dialog = document.getElementById("dialog");
+  const messages = () =>
+    document.getElementById(dialog && dialog.open ? "dialog-messages" : "messages");
   const say = (text) => {
-    const place = document.getElementById("messages");
+    const place = messages();
     const box = document.createElement("div");
     box.className = "message error";
     box.setAttribute("role", "alert");
@@ -74,6 +95,8 @@
   );
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr } = event.detail;
+    // A modal dialog covers the page's own place for messages.
+    if (event.detail.target.id === "messages") event.detail.target = messages();
     const isPage = /^\s*<!doctype/i.test(xhr.responseText.slice(0, 100));
     if (xhr.status === 413) {
       event.detail.shouldSwap = false;
@@ -155,7 +178,6 @@
     document.execCommand("copy");
     area.remove();
   };
-  const dialog = document.getElementById("dialog");
   document.addEventListener("click", async (event) => {
     const at = (selector) => event.target.closest(selector);
     const copy = at("[data-copy]");
@@ -167,19 +189,36 @@
     }
     if (at("[data-dismiss]")) at(".message").remove();
     if (at("[data-close-dialog]") || event.target === dialog) dialog.close();
-    if (at("[data-theme-switch]")) {
-      const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-      const now = root.dataset.theme || (dark ? "dark" : "light");
-      root.dataset.theme = now === "dark" ? "light" : "dark";
-      localStorage.setItem("abm-theme", root.dataset.theme);
+    for (const menu of all("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+    const themeSwitch = at("[data-theme-switch]");
+    if (themeSwitch) {
+      const next = { light: "dark", dark: "system" }[root.dataset.theme] || "light";
+      if (next === "system") delete root.dataset.theme;
+      else root.dataset.theme = next;
+      localStorage.setItem("abm-theme", next);
+      themeSwitch.title = `Theme: ${next}`;
+      document.dispatchEvent(new CustomEvent("abm:theme"));
     }
   });
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const menu = event.target.closest("details.menu");
+    if (menu) menu.open = false;
+  });
   document.addEventListener("htmx:afterSwap", (event) => {
-    if (dialog && event.detail.target.id === "dialog-body" && !dialog.open) dialog.showModal();
+    if (event.detail.target.id !== "dialog-body" || dialog.open) return;
+    document.getElementById("dialog-messages").replaceChildren();
+    dialog.showModal();
   });
 
   // -- keys --------------------------------------------------------------------------------------
   document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && event.target.closest("details.menu[open]");
+    if (menu) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
     const typing = event.target.matches("input, textarea, select, [contenteditable]");
     if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
       const box = document.querySelector("[data-search]");
@@ -206,24 +245,28 @@
     while (pane.children.length > MOST_LINES) pane.firstElementChild.remove();
     for (const line of pane.children) {
       if (line.dataset.level === undefined) line.dataset.level = level(line.textContent);
-      const hit = !wanted || line.textContent.toLowerCase().includes(wanted);
-      line.hidden = !hit;
-      if (hit && wanted) hits += 1;
+      const isHit = !wanted || line.textContent.toLowerCase().includes(wanted);
+      line.hidden = !isHit;
+      if (isHit) hits += 1;
     }
-    panel.querySelector("[data-log-count]").textContent = wanted ? `${hits} lines` : "";
+    const count = panel.querySelector("[data-log-count]");
+    const words = wanted ? `${hits} ${hits === 1 ? "line" : "lines"}` : "";
+    // Written only when it differs: the observer below sees this too.
+    if (count.textContent !== words) count.textContent = words;
     pane.classList.toggle("wraps", panel.querySelector("[data-log-wrap]").checked);
     if (panel.querySelector("[data-log-follow]").checked) pane.scrollTop = pane.scrollHeight;
   };
+  const pause = (event) => {
+    // Who scrolls up wants to read; back at the end, the log goes on.
+    const pane = event.target;
+    if (!pane.matches || !pane.matches("[data-log-lines]")) return;
+    const isAtEnd = pane.scrollHeight - pane.scrollTop - pane.clientHeight < 40;
+    event.currentTarget.querySelector("[data-log-follow]").checked = isAtEnd;
+  };
   for (const panel of all("[data-log]")) {
     panel.addEventListener("input", () => tend(panel));
+    panel.addEventListener("scroll", pause, { capture: true, passive: true });
     new MutationObserver(() => tend(panel)).observe(panel, { childList: true, subtree: true });
-    panel.addEventListener(
-      "wheel",
-      (event) => {
-        if (event.deltaY < 0) panel.querySelector("[data-log-follow]").checked = false;
-      },
-      { passive: true },
-    );
     tend(panel);
   }
 })();

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -83,6 +85,13 @@ class Served:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+    def end_engines(self) -> None:
+        """Kill every engine that runs below the data directory; abm leaves them alone."""
+        for mark in (self.folder / "data" / "engines").glob("*/run.json"):
+            pid = json.loads(mark.read_text())["pid"]
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
 
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
