@@ -15,6 +15,7 @@ from abm.environment import Reader, WrongSetting
 from abm.filesystem import file_system_of, journal_for
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.process
 SHOW = "import json; from abm import settings as s; print(json.dumps(%s, default=str))"
 
 

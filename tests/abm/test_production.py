@@ -25,6 +25,8 @@ NAME, PASSWORD = "ada", "correct horse battery"
 READY_SECONDS, PUSH_SECONDS, STOP_SECONDS = 30.0, 10.0, 30.0
 
 pytestmark = [
+    pytest.mark.process,
+    pytest.mark.xdist_group("production"),
     pytest.mark.skipif(not has_postgres(), reason=NO_POSTGRES),
     pytest.mark.skipif(not has_redis(), reason=NO_REDIS),
 ]
@@ -70,9 +72,6 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
             _wait_for(port, web, log)
             worker = begin("worker")
             yield Apart(port, web, worker, log)
-            for process in (worker, web):
-                process.send_signal(signal.SIGTERM)
-                process.wait(STOP_SECONDS)
         finally:
             for process in (web, locals().get("worker")):
                 if process is not None and process.poll() is None:
@@ -177,24 +176,27 @@ def test_the_pages_are_served(browser: Browser) -> None:
 
 
 def test_a_job_is_done_by_the_worker_and_its_pages_hear_of_it(browser: Browser) -> None:
+    assert "state-succeeded" in browser.get(done_job(browser))[1]
+
+
+def done_job(browser: Browser) -> str:
+    """The page of a job that the worker has done."""
     page = browser.get("/settings/")[1] + browser.get("/catalog/")[1]
     sync = re.findall(r'"(/catalog/sources/\d+/sync/)"', page)
     assert sync, "the bundled catalog can be synced"
-
     line = browser.socket("/ws/jobs/")
     status, job = browser.post(sync[0])
     assert status == 302
-
     # The last word comes from the worker's process, through Redis.
     assert heard(line, b"state-succeeded")
     line.close()
-    assert "state-succeeded" in browser.get(job)[1]
+    return job
 
 
-def test_both_end_when_they_are_asked_to(apart: Apart) -> None:
+def test_both_end_when_they_are_asked_to(apart: Apart, browser: Browser) -> None:
+    done_job(browser)  # so that both are surely up
+
     for process in (apart.worker, apart.web):
-        began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOP_SECONDS) == 0
-        assert time.monotonic() - began < STOP_SECONDS
     assert "Traceback" not in apart.log.read_text(errors="replace")

@@ -25,6 +25,7 @@ MB = 1_000_000
 START_LIMIT, STOP_LIMIT = 6.0, 8.0
 """Seconds; generous, for a loaded machine. `make bench` measures the real ones."""
 
+pytestmark = pytest.mark.process
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 UNDER_WAY = 0.3
 """Seconds in which a request that was sent is surely being answered."""
