@@ -19,7 +19,7 @@ import pytest
 from hosts.runners.base import EngineSpec, HostNotReady, InstallFailed, PortTaken
 from hosts.runners.local import LocalRunner
 from hosts.runners.local_files import files_of
-from hosts.runners.local_install import failure
+from hosts.runners.local_uv import failure
 from jobs.outcome import Cancelled, CancelToken
 from tests.bundled.running import free_port
 
