@@ -16,7 +16,7 @@ from engines.models import Engine, Trial
 from hosts.models import Host
 from jobs.models import Job
 
-ENGINES_PER_PAGE = 50
+ENGINES_PER_PAGE = 20
 
 
 @dataclass(frozen=True, slots=True)
