@@ -38,12 +38,12 @@ run: setup
 test: export ABM_SKIPPED := $(CURDIR)/.cache/skipped.txt
 test: setup-dev
 	@mkdir -p .cache && : > $(ABM_SKIPPED)
-	$(PYTEST) -q -n 2 --dist loadgroup -m "not engine and not browser"
-	$(BIN)/python -m tests.on_postgres -q -n 2 -m "not engine and not browser and not process"
+	$(PYTEST) -q -n 2 --dist loadfile -m "not engine and not browser"
+	$(BIN)/python -m tests.on_postgres -q -n 2 --dist loadfile -m "not engine and not browser and not process"
 	$(PYTEST) -q -m "engine or browser"
 
 test-fast: setup-dev
-	$(PYTEST) -q -n 2 --dist loadgroup -m "not engine and not browser"
+	$(PYTEST) -q -n 2 --dist loadfile -m "not engine and not browser"
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -26,7 +26,6 @@ READY_SECONDS, PUSH_SECONDS, STOP_SECONDS = 30.0, 10.0, 30.0
 
 pytestmark = [
     pytest.mark.process,
-    pytest.mark.xdist_group("production"),
     pytest.mark.skipif(not has_postgres(), reason=NO_POSTGRES),
     pytest.mark.skipif(not has_redis(), reason=NO_REDIS),
 ]
