@@ -8,8 +8,7 @@ from django.http import QueryDict
 from django.template.loader import render_to_string
 
 from accounts.models import User
-from catalog.models import CatalogSource
-from catalog.queries import CatalogFilter, entries_page
+from catalog.queries import CatalogFilter, entries_page, sources_shown
 from jobs.consumers import LiveConsumer
 
 
@@ -27,9 +26,20 @@ class CatalogConsumer(LiveConsumer):
         await super().connect()
         if hasattr(self, "wanted"):
             self.want("cards", self.render_cards)
+            self.want("sources", render_sources)
+
+    def narrow(self, query: dict[str, str]) -> None:
+        if (wanted := CatalogFilter.read(query)) != self.filter:
+            self.filter = wanted
+            self.want("cards", self.render_cards)
 
     async def catalog_changed(self, message: dict[str, Any]) -> None:
         self.want("cards", self.render_cards)
+        self.want("sources", render_sources)
+        self.want("trouble", render_trouble)
+
+    async def job_changed(self, message: dict[str, Any]) -> None:
+        await super().job_changed(message)
         self.want("sources", render_sources)
 
     async def engine_changed(self, message: dict[str, Any]) -> None:
@@ -44,5 +54,9 @@ class CatalogConsumer(LiveConsumer):
 
 
 def render_sources(user: User) -> str:
-    context = {"sources": CatalogSource.objects.all(), "viewer": user}
+    context = {"sources": sources_shown(), "viewer": user}
     return render_to_string("catalog/_sources.html", context)
+
+
+def render_trouble(user: User) -> str:
+    return render_to_string("catalog/_trouble.html", {"sources": sources_shown()})

@@ -120,6 +120,11 @@ class CatalogEntry(models.Model):
         return {field: self.effective(field) for field in self.OVERRIDABLE}
 
     @property
+    def is_offered(self) -> bool:
+        """Whether it can be installed anew."""
+        return not self.is_withdrawn and self.source.is_enabled
+
+    @property
     def runs_anywhere(self) -> bool:
         """Small, on any processor, without a GPU."""
         return bool((self.extra.get("abm") or {}).get("runs_anywhere"))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
+from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, Prefetch, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, OuterRef, Prefetch, Q, QuerySet, Value, When
 
 from catalog.models import CatalogEntry, CatalogSource, EngineType, Variant
 from catalog.words import language_choices
+from jobs.models import Job
 
 ENTRIES_PER_PAGE = 60
 
@@ -49,15 +51,32 @@ class CatalogFilter:
     def is_set(self) -> bool:
         return self != type(self)(page=self.page)
 
+    @property
+    def query(self) -> str:
+        """As a part of an address, without the page."""
+        values = {
+            "q": self.text,
+            "type": self.type,
+            "language": self.language,
+            "license": self.license,
+            "source": self.source,
+            "gpu": self.gpu,
+            "here": self.here,
+        }
+        return urlencode({key: value for key, value in values.items() if value})
+
+
+def known() -> QuerySet[CatalogEntry]:
+    """Every entry with its variants that are offered, and where those are installed."""
+    variants = Variant.objects.filter(is_withdrawn=False).prefetch_related("engines__host")
+    return CatalogEntry.objects.select_related("source").prefetch_related(
+        Prefetch("variants", queryset=variants, to_attr="offered_variants")
+    )
+
 
 def offered() -> QuerySet[CatalogEntry]:
-    """What can be installed, with its variants and where those are installed."""
-    variants = Variant.objects.filter(is_withdrawn=False).prefetch_related("engines__host")
-    return (
-        CatalogEntry.objects.filter(is_withdrawn=False, source__is_enabled=True)
-        .select_related("source")
-        .prefetch_related(Prefetch("variants", queryset=variants, to_attr="offered_variants"))
-    )
+    """What can be installed."""
+    return known().filter(is_withdrawn=False, source__is_enabled=True)
 
 
 def entries_page(wanted: CatalogFilter) -> Page[CatalogEntry]:
@@ -66,27 +85,32 @@ def entries_page(wanted: CatalogFilter) -> Page[CatalogEntry]:
     if wanted.type:
         entries = entries.filter(engine_type=wanted.type)
     if wanted.text:
-        text = wanted.text
         entries = entries.filter(
-            Q(name__icontains=text)
-            | Q(display_name__icontains=text)
-            | Q(description__icontains=text)
+            Q(name__icontains=wanted.text)
+            | _said("display_name", "icontains", wanted.text)
+            | _said("description", "icontains", wanted.text)
         )
     if wanted.license:
-        entries = entries.filter(license=wanted.license)
+        entries = entries.filter(_said("license", "exact", wanted.license))
     if wanted.source.isdecimal():
         entries = entries.filter(source_id=int(wanted.source))
     if wanted.gpu:
-        free = Q(variants__needs_gpu=False, variants__is_withdrawn=False)
-        entries = entries.filter(free) if wanted.gpu == "no" else entries.exclude(free)
+        free = Variant.objects.filter(entry=OuterRef("pk"), needs_gpu=False, is_withdrawn=False)
+        entries = entries.filter(Exists(free) if wanted.gpu == "no" else ~Exists(free))
     if wanted.here:
         entries = entries.exclude(folder="")
     if wanted.language:
-        # SQLite has no search in JSON lists that PostgreSQL shares; the list is small text.
-        entries = entries.filter(supported_languages__icontains=f'"{wanted.language}"')
-    return Paginator(
-        entries.distinct().order_by("source_id", _by_type(), "name"), ENTRIES_PER_PAGE
-    ).get_page(wanted.page)
+        # SQLite and PostgreSQL share no search in JSON lists; the list is short text to both.
+        entries = entries.filter(_said("supported_languages", "icontains", f'"{wanted.language}"'))
+    ordered = entries.order_by("source_id", _by_type(), "name")
+    return Paginator(ordered, ENTRIES_PER_PAGE).get_page(wanted.page)
+
+
+def _said(field: str, lookup: str, value: str) -> Q:
+    """A test of what counts: the admin's word where there is one, else the source's."""
+    is_overridden = Q(overrides__has_key=field)
+    word = Q(**{f"overrides__{field}__{lookup}": value})
+    return (is_overridden & word) | (~is_overridden & Q(**{f"{field}__{lookup}": value}))
 
 
 def _by_type() -> Case:
@@ -101,9 +125,10 @@ def choices() -> dict[str, list[tuple[str, str]]]:
     rows = CatalogEntry.objects.filter(is_withdrawn=False, source__is_enabled=True)
     codes: set[str] = set()
     licenses: set[str] = set()
-    for languages, license_name in rows.values_list("supported_languages", "license"):
-        codes.update(str(code) for code in languages)
-        licenses.add(license_name)
+    columns = rows.values_list("supported_languages", "license", "overrides")
+    for languages, license_name, overrides in columns:
+        codes.update(map(str, overrides.get("supported_languages", languages)))
+        licenses.add(overrides.get("license", license_name))
     sources = CatalogSource.objects.filter(is_enabled=True, entries__isnull=False).distinct()
     return {
         "types": list(EngineType.choices),
@@ -111,3 +136,26 @@ def choices() -> dict[str, list[tuple[str, str]]]:
         "licenses": [(name, name) for name in sorted(licenses) if name],
         "sources_with_entries": [(str(source.pk), source.name) for source in sources],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class SourceShown:
+    """A source as its row shows it."""
+
+    source: CatalogSource
+    job: Job | None
+    """The sync that waits or runs."""
+
+    @property
+    def can_be_synced(self) -> bool:
+        is_custom = self.source.kind == CatalogSource.Kind.CUSTOM
+        return self.source.is_enabled and not is_custom and self.job is None
+
+
+def sources_shown() -> list[SourceShown]:
+    """Every source with the job that syncs it now."""
+    jobs = {
+        job.params.get("source"): job
+        for job in Job.objects.filter(action=Job.Action.SYNC, status__in=Job.OPEN)
+    }
+    return [SourceShown(source, jobs.get(source.pk)) for source in CatalogSource.objects.all()]

@@ -13,7 +13,7 @@ from accounts.models import User
 from catalog import services
 from catalog.models import CatalogSource
 from catalog.parameters import read_parameters
-from catalog.queries import CatalogFilter, choices, entries_page, offered
+from catalog.queries import CatalogFilter, choices, entries_page, known, sources_shown
 
 
 @require_GET
@@ -24,17 +24,17 @@ def list_entries(request: HttpRequest) -> HttpResponse:
         "wanted": wanted,
         "page": entries_page(wanted),
         "viewer": request.user,
-        "socket_path": f"/ws/catalog/?{request.GET.urlencode()}",
+        "socket_path": f"/ws/catalog/?{wanted.query}&page={wanted.page}",
     }
     if request.headers.get("HX-Target") == "catalog-cards":
         return render(request, "catalog/_cards.html", context)
-    context |= {**choices(), "sources": CatalogSource.objects.all()}
+    context |= {**choices(), "sources": sources_shown()}
     return render(request, "catalog/list.html", context)
 
 
 @require_GET
 def entry(request: HttpRequest, pk: int) -> HttpResponse:
-    shown = get_object_or_404(offered(), pk=pk)
+    shown = get_object_or_404(known(), pk=pk)
     context = {
         "nav": "catalog",
         "entry": shown,
@@ -49,7 +49,10 @@ def entry(request: HttpRequest, pk: int) -> HttpResponse:
 def sync(request: HttpRequest, pk: int) -> HttpResponse:
     source = get_object_or_404(CatalogSource, pk=pk)
     job = services.sync_source(source, user=cast(User, request.user))
-    return redirect("jobs:job", pk=job.pk)
+    if request.headers.get("HX-Request") != "true":
+        return redirect("jobs:job", pk=job.pk)
+    context = {"sources": sources_shown(), "viewer": request.user}
+    return render(request, "catalog/_sources.html", context)
 
 
 @require_POST

@@ -44,6 +44,11 @@ class EnginesConsumer(LiveConsumer):
         if hasattr(self, "wanted"):
             self.want("list", self.render_list)
 
+    def narrow(self, query: dict[str, str]) -> None:
+        if (wanted := EngineFilter.read(query)) != self.filter:
+            self.filter = wanted
+            self.want("list", self.render_list)
+
     async def engine_changed(self, message: dict[str, Any]) -> None:
         pk = int(message["pk"])
         self.want(("engine", pk), lambda user: self.render_row(pk, user))

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.models import User
+from accounts.refused import Refused
 from catalog.models import CatalogEntry, EngineType, Variant
 from engines import attach as attachments
 from engines import preferences, services
@@ -75,6 +76,8 @@ def engine(request: HttpRequest, pk: int) -> HttpResponse:
 def choose(request: HttpRequest, entry_pk: int) -> HttpResponse:
     entry = get_object_or_404(CatalogEntry.objects.select_related("source"), pk=entry_pk)
     variants = [variant for variant in entry.variants.all() if not variant.is_withdrawn]
+    if not variants:
+        raise Refused("VARIANT_MISSING", f"{entry} has no variant to install. An admin adds one.")
     wanted = request.GET.get("variant", "")
     chosen = next((row for row in variants if str(row.pk) == wanted), None) or variants[0]
     context = {

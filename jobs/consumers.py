@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ Render = Callable[[User], str]
 
 POOL = ThreadPoolExecutor(max_workers=4, thread_name_prefix="abm-live")
 NOT_SIGNED_IN = 4401
+MAX_MESSAGE = 10_000
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
@@ -52,6 +54,15 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     async def heard_topics(self) -> set[str]:
         return {"jobs", *self.topics}
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """A page tells what its list was narrowed to since it was opened."""
+        query = narrowed_to(text_data or "")
+        if query is not None and hasattr(self, "wanted"):
+            self.narrow(query)
+
+    def narrow(self, query: dict[str, str]) -> None:
+        """Lists draw themselves by `query` from now on; other pages have nothing to narrow."""
 
     async def disconnect(self, code: int) -> None:
         drawing = getattr(self, "drawing", None)
@@ -90,6 +101,18 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Most pages show no bar."""
 
 
+def narrowed_to(message: str) -> dict[str, str] | None:
+    """The address of a list out of a page's message (`parts/_narrowed.html`)."""
+    if len(message) > MAX_MESSAGE:
+        return None
+    try:
+        values = json.loads(message)
+    except ValueError:
+        return None
+    address = values.get("narrowed") if isinstance(values, dict) else None
+    return QueryDict(address).dict() if isinstance(address, str) else None
+
+
 class JobsConsumer(LiveConsumer):
     """The list of jobs: bars move in place; the list is drawn anew when a job comes or ends."""
 
@@ -102,6 +125,11 @@ class JobsConsumer(LiveConsumer):
     async def connect(self) -> None:
         await super().connect()
         if hasattr(self, "wanted"):
+            self.want("list", self.render_list)
+
+    def narrow(self, query: dict[str, str]) -> None:
+        if (wanted := JobFilter.read(query)) != self.filter:
+            self.filter = wanted
             self.want("list", self.render_list)
 
     async def job_changed(self, message: dict[str, Any]) -> None:
