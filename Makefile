@@ -1,5 +1,8 @@
 # make setup | run | test | lint | bench: the environment lives in .venv and is made once.
-PY ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The first that runs and is new enough: a name alone may be a shim with nothing behind it.
+IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
+PY ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
+	"$$name" -c '$(IS_NEW)' 2>/dev/null && { command -v "$$name"; break; }; done)
 BIN := .venv/bin
 UV_VERSION := 0.13.8
 PYTEST := $(BIN)/python -m pytest
@@ -15,8 +18,8 @@ help:
 	@echo "make bench   figures, written to bench/results.md"
 
 $(BIN)/uv:
-	@test -n "$(PY)" || { echo "abm needs Python 3.11 or newer; none was found."; exit 1; }
-	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "abm needs Python 3.11 or newer; $(PY) is older. Install one, or name it: make PY=/path/to/python3.12"; exit 1; }
+	@test -n "$(PY)" || { echo "abm needs Python 3.11 or newer; none was found. Install one, or name it: make PY=/path/to/python3.12"; exit 1; }
+	@$(PY) -c '$(IS_NEW)' || { echo "abm needs Python 3.11 or newer; $(PY) is older. Install one, or name it: make PY=/path/to/python3.12"; exit 1; }
 	@$(PY) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv is missing: sudo apt install python3-venv"; exit 1; }
 	$(PY) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
