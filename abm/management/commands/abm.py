@@ -43,9 +43,8 @@ class Command(BaseCommand):
         for file in files:
             self.stdout.write(f"  {file}")
         self._check(folder)
-        self.stdout.write(
-            f"Start abm with ENGINES_DIR={folder.resolve().parent.parent} and find it in the catalog."
-        )
+        engines = folder.resolve().parent.parent
+        self.stdout.write(f"Start abm with ENGINES_DIR={engines} and find it in the catalog.")
 
     def _check(self, folder: Path) -> None:
         findings = check_engine(folder)
