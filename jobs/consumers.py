@@ -107,7 +107,7 @@ def narrowed_to(message: str) -> dict[str, str] | None:
         return None
     try:
         values = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     address = values.get("narrowed") if isinstance(values, dict) else None
     return QueryDict(address).dict() if isinstance(address, str) else None
