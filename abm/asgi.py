@@ -8,21 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from django.core.exceptions import RequestAborted
-from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.base import BaseHandler
 from django.core.signals import request_started
 from django.http import HttpResponseBase
-from django.http.response import Http404
-from django.urls import resolve
 from servestatic import ServeStaticASGI
 
+from abm.middleware import answer_of
 from abm.routing import websocket_urlpatterns
+from accounts.refused import Refused
+from engines.waiting import Waiting
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -30,10 +30,11 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class PageHandler(ASGIHandler):
-    """Django's handler, with one hop to a thread for the whole chain of a sync view.
+    """Django's handler, with one hop to a thread for the whole chain of a view.
 
     The stock handler hops for each sync middleware: an empty view then gives 231 requests a
-    second instead of 865. Coroutine views (Try it) take the stock way and hold no thread.
+    second instead of 865. A view that waits for an engine (`Waiting`) is finished in a second
+    hop and holds no thread between the two.
     """
 
     def __init__(self) -> None:
@@ -52,18 +53,38 @@ class PageHandler(ASGIHandler):
             body.close()
             await self.send_response(error, send)
             return
-        if _waits(request):
-            body.seek(0)
-            await super().handle(scope, _once(body.read()), send)
-            return
         with closing(body):
             loop = asyncio.get_running_loop()
             response = await loop.run_in_executor(self._pool, self._answer, request)
+            if isinstance(response, Waiting):
+                response = await self._awaited(request, response)
             await self.send_response(response, send)
 
-    def _answer(self, request: ASGIRequest) -> HttpResponseBase:
+    def _answer(self, request: Any) -> HttpResponseBase:
         request_started.send(sender=self.__class__, scope=request.scope)
-        return self._chain.get_response(request)
+        request.can_wait = True
+        response = self._chain.get_response(request)
+        if not response.streaming and not isinstance(response, Waiting):
+            response.close()  # here, in the thread that has the database connection
+        return response
+
+    async def _awaited(self, request: Any, waiting: Waiting) -> HttpResponseBase:
+        refused, value = None, None
+        try:
+            value = await waiting.wait()
+        except Refused as refusal:
+            refused = refusal
+
+        def finished() -> HttpResponseBase:
+            try:
+                answer = answer_of(request, refused) if refused else waiting.finish(value)
+            except Refused as refusal:
+                answer = answer_of(request, refusal)
+            answer = waiting.hand_over(answer)
+            waiting.close()
+            return answer
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, finished)
 
     async def send_response(self, response: Any, send: Any) -> None:
         if response.streaming:
@@ -78,30 +99,6 @@ class PageHandler(ASGIHandler):
             {"type": "http.response.start", "status": response.status_code, "headers": headers}
         )
         await send({"type": "http.response.body", "body": response.content})
-        await asyncio.get_running_loop().run_in_executor(self._pool, response.close)
-
-
-def _waits(request: ASGIRequest) -> bool:
-    """Whether the view is a coroutine: it waits for an engine and must not hold a thread."""
-    if request.method != "POST" or not request.path_info.startswith("/engines/"):
-        return False
-    try:
-        return bool(iscoroutinefunction(resolve(request.path_info).func))
-    except Http404:
-        return False
-
-
-def _once(body: bytes) -> Receive:
-    """A `receive` that gives a body which was read already, and then stays silent."""
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> dict[str, Any]:
-        if messages:
-            return messages.pop()
-        silence: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        return await silence
-
-    return receive
 
 
 class Front:

@@ -93,6 +93,7 @@ class Engine(models.Model):
 
     class Meta:
         ordering = ["engine_type", "name", "host_id"]
+        indexes = [models.Index(fields=["engine_type", "name", "host"], name="engine_list_order")]
         constraints = [
             models.UniqueConstraint(fields=["host", "name"], name="engine_name_per_host"),
             models.UniqueConstraint(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
-from asgiref.sync import sync_to_async
 from django.http import FileResponse, HttpRequest, HttpResponse
-from django.shortcuts import aget_object_or_404, get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import User
@@ -14,17 +14,20 @@ from accounts.refused import Refused
 from engines import trials
 from engines.models import Engine, Trial
 from engines.schema import read_texts
+from engines.waiting import answer_later
 
 
 @require_POST
-async def try_engine(request: HttpRequest, pk: int) -> HttpResponse:
+def try_engine(request: HttpRequest, pk: int) -> HttpResponse:
     """Use the engine once and answer with the result as a part."""
-    user = cast(User, await request.auser())
-    engine = await aget_object_or_404(Engine.objects.select_related("host"), pk=pk)
-    call = await sync_to_async(_call)(request, engine, user)
-    answer = await trials.send(call)
-    trial = await sync_to_async(trials.keep)(call, answer)
-    return await sync_to_async(_shown)(request, trial, user)
+    user = cast(User, request.user)
+    engine = get_object_or_404(Engine.objects.select_related("host"), pk=pk)
+    call = _call(request, engine, user)
+    return answer_later(
+        request,
+        wait=partial(trials.send, call),
+        finish=lambda answer: _shown(request, trials.keep(call, answer), user),
+    )
 
 
 def _call(request: HttpRequest, engine: Engine, user: User) -> trials.Call:

@@ -48,6 +48,15 @@ class Migration(migrations.Migration):
                 ("etag", models.CharField(blank=True, editable=False, max_length=300)),
                 ("last_modified", models.CharField(blank=True, editable=False, max_length=100)),
                 ("content_sha256", models.CharField(blank=True, editable=False, max_length=64)),
+                (
+                    "read_by",
+                    models.CharField(
+                        blank=True,
+                        editable=False,
+                        help_text="The abm that read it; another one reads it again, also when it is unchanged.",
+                        max_length=50,
+                    ),
+                ),
                 ("registry", models.CharField(blank=True, max_length=300)),
                 (
                     "synced_at",

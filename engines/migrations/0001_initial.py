@@ -217,6 +217,10 @@ class Migration(migrations.Migration):
                 "ordering": ["-pk"],
             },
         ),
+        migrations.AddIndex(
+            model_name="engine",
+            index=models.Index(fields=["engine_type", "name", "host"], name="engine_list_order"),
+        ),
         migrations.AddConstraint(
             model_name="engine",
             constraint=models.UniqueConstraint(
