@@ -33,6 +33,9 @@ HINTS = {
 }
 
 
+LABELS = {"model_rows": "Models", "license": "Licence", "upstream_url": "Upstream address"}
+
+
 class EntryForm(forms.ModelForm):  # type: ignore[type-arg]
     """Shows what counts; each fault stands at its field."""
 
@@ -54,6 +57,7 @@ class EntryForm(forms.ModelForm):  # type: ignore[type-arg]
             kwargs["initial"] = {**entry.said, **(kwargs.get("initial") or {})}
         super().__init__(*args, **kwargs)
         for name, field in self.fields.items():
+            field.label = LABELS.get(name, field.label)
             field.help_text = HINTS.get(name, field.help_text)
             if name in SHAPES:
                 field.empty_value = SHAPES[name]()  # type: ignore[attr-defined]

@@ -94,6 +94,8 @@ class CatalogEntry(models.Model):
     folder = models.CharField(max_length=500, blank=True, help_text="Where its source lies here.")
     content_hash = models.CharField(max_length=64, blank=True)
     is_withdrawn = models.BooleanField(default=False)
+    offered_variants: list[Variant]
+    """Filled by `queries.known()`."""
     overrides = models.JSONField(
         default=dict, blank=True, help_text="What an admin says instead of the columns above."
     )
@@ -130,6 +132,14 @@ class CatalogEntry(models.Model):
         return bool((self.extra.get("abm") or {}).get("runs_anywhere"))
 
     @property
+    def gpu_need(self) -> str:
+        """What its variants on offer ask for, in words."""
+        needs = {variant.needs_gpu for variant in self.offered_variants}
+        if len(needs) > 1:
+            return "with or without a GPU"
+        return "needs a GPU" if True in needs else "no GPU needed"
+
+    @property
     def vram_bytes(self) -> int | None:
         """What its models need at least, where the source says so."""
         sizes = [row.get("vram_gb") for row in self.effective("model_rows")]
@@ -159,3 +169,8 @@ class Variant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entry.name}:{self.tag}"
+
+    @property
+    def has_engines(self) -> bool:
+        """Whether it is installed anywhere."""
+        return any(engine.is_installed for engine in self.engines.all())

@@ -69,7 +69,9 @@ class CatalogFilter:
 def known() -> QuerySet[CatalogEntry]:
     """Every entry with its variants that are offered, and where those are installed."""
     variants = Variant.objects.filter(is_withdrawn=False).prefetch_related("engines__host")
-    return CatalogEntry.objects.select_related("source").prefetch_related(
+    entries = CatalogEntry.objects.select_related("source")
+    # The model names the attribute already, for its own properties.
+    return entries.prefetch_related(  # type: ignore[no-redef]
         Prefetch("variants", queryset=variants, to_attr="offered_variants")
     )
 

@@ -70,6 +70,9 @@ class TestCards:
         for words in ("VibeVoice", "needs a GPU", "Docker image", "VRAM from", "3.0 GB", "MIT"):
             assert words in page, words
 
+    def test_one_that_runs_either_way_says_so(self, viewer: Client, seed: CatalogSource) -> None:
+        assert "with or without a GPU</span>" in page_of(viewer, "/catalog/?q=whisper")
+
     def test_a_viewer_has_nothing_to_press(self, viewer: Client) -> None:
         make_entry()
 
@@ -299,6 +302,7 @@ class TestSources:
 
         assert "a catalog could not be synced: It is a web page." in page
         assert f"{then:%Y-%m-%d %H:%M}" in page
+        assert "What you see of it was read" in page
         assert page.index("could not be synced") < page.index(f'id="entry-{entry.pk}"')
 
     def test_a_source_that_was_never_read_says_so(self, viewer: Client) -> None:
