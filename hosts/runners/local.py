@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from hosts.runners import local_install, local_log, local_process
+from hosts.runners import local_install, local_log, local_process, local_status
 from hosts.runners.base import (
     EngineEndpoint,
     EngineRunner,
@@ -111,7 +111,7 @@ class LocalRunner(EngineRunner):
 
     def status(self, spec: EngineSpec) -> EngineStatus:
         files = self._files(spec)
-        return local_process.status(files, is_installed=self._is_installed(files))
+        return local_status.status(files, is_installed=self._is_installed(files))
 
     def logs(self, spec: EngineSpec, *, tail: int) -> list[str]:
         return local_log.tail_of(self._files(spec).log, tail)

@@ -57,5 +57,6 @@ def engine_environment(spec: EngineSpec, files: EngineFiles, *, port: int) -> Ma
     if spec.models_dir is not None:
         ours["MODELS_DIR"] = str(spec.models_dir)
     if files.shared is not None:
-        ours["PYTHONPATH"] = str(files.shared)
+        theirs = spec.environment.get("PYTHONPATH")
+        ours["PYTHONPATH"] = os.pathsep.join([str(files.shared), *([theirs] if theirs else [])])
     return {**_passed(), **spec.environment, **ours}

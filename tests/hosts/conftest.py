@@ -4,8 +4,33 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from hosts.runners.base import EngineSpec
+from hosts.runners.local import LocalRunner
+from tests.bundled.running import free_port
+from tests.hosts.tiny_engine import TINY
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> LocalRunner:
+    return LocalRunner(tmp_path)
+
+
+@pytest.fixture
+def spec(tmp_path: Path, runner: LocalRunner) -> Iterator[EngineSpec]:
+    first = free_port()
+    made = EngineSpec(
+        name="tiny",
+        source_dir=TINY,
+        ports=range(first, first + 1),
+        samples_dir=tmp_path / "samples",
+        models_dir=tmp_path / "models",
+    )
+    yield made
+    runner.stop(made, grace=0.2)
 
 
 @pytest.fixture

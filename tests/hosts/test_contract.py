@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,67 +20,11 @@ from hosts.runners.base import (
     Progress,
     StartFailed,
 )
-from hosts.runners.fake import FakeHost, FakeRunner
-from hosts.runners.local import LocalRunner
 from jobs.outcome import Cancelled, CancelToken
 from tests.bundled.running import free_port
+from tests.hosts.drivers import Driver, fake_driver, local_driver
+from tests.hosts.tiny_engine import TINY
 from tests.hosts.waiting import until
-
-TINY = Path(__file__).parent / "tiny"
-
-
-@dataclass(frozen=True)
-class Driver:
-    """A kind of runner, and the three things that only a test does to its host."""
-
-    open: Callable[[], EngineRunner]
-    crash: Callable[[EngineSpec], None]
-    occupy: Callable[[int], object]
-    hold_install: Callable[[EngineSpec], EngineSpec]
-
-
-def fake_driver() -> Driver:
-    host = FakeHost()
-
-    def hold(spec: EngineSpec) -> EngineSpec:
-        host.holds_install = True
-        return spec
-
-    return Driver(
-        open=lambda: FakeRunner(host),
-        crash=lambda spec: host.crash(spec.name, signal=signal.SIGKILL),
-        occupy=host.taken_ports.add,
-        hold_install=hold,
-    )
-
-
-def local_driver(folder: Path, sockets: list[socket.socket]) -> Driver:
-    def listen(port: int) -> int:
-        holder = socket.socket()
-        sockets.append(holder)
-        holder.bind(("127.0.0.1", port))
-        holder.listen()
-        return int(holder.getsockname()[1])
-
-    def crash(spec: EngineSpec) -> None:
-        pid = LocalRunner(folder).status(spec).pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-
-    def hold(spec: EngineSpec) -> EngineSpec:
-        source = folder / "silent"
-        source.mkdir()
-        (source / "server.py").write_text("")
-        address = f"http://127.0.0.1:{listen(0)}/nothing-1-py3-none-any.whl"
-        (source / "requirements.txt").write_text(f"nothing @ {address}")
-        return replace(spec, source_dir=source)
-
-    return Driver(
-        open=lambda: LocalRunner(folder),
-        crash=crash,
-        occupy=listen,
-        hold_install=hold,
-    )
 
 
 @pytest.fixture(params=["fake", "local"])

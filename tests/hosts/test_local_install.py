@@ -263,3 +263,21 @@ def test_an_installer_that_is_killed_from_outside_is_a_failed_install(
                 os.killpg(progress.child_pid, signal.SIGKILL)
 
     assert len(pids) == 1
+
+
+def test_credentials_of_an_index_never_reach_the_log(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    url = "http://user:hush@127.0.0.1:9/x-1-py3-none-any.whl"
+    source = make_source(tmp_path / "private", f"x @ {url}")
+    lines = []
+
+    with pytest.raises(InstallFailed) as failed:
+        for progress in LocalRunner(data_dir).install(
+            EngineSpec("tiny", source_dir=source), CancelToken()
+        ):
+            lines.append(progress.line)
+
+    assert "127.0.0.1:9 could not be reached" in failed.value.message
+    assert "hush" not in "\n".join(lines) + failed.value.message + failed.value.detail

@@ -6,68 +6,19 @@ import json
 import os
 import signal
 import socket
-import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from hosts.runners.base import EngineSpec, HostNotReady, InstallFailed, PortTaken
+from hosts.runners.base import EngineSpec, PortTaken
 from hosts.runners.local import LocalRunner
 from hosts.runners.local_files import files_of
-from hosts.runners.local_uv import failure
-from jobs.outcome import Cancelled, CancelToken
-from tests.bundled.running import free_port
-
-TINY = Path(__file__).parent / "tiny"
-
-
-def until(holds: Callable[[], object], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "what was waited for did not happen"
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def runner(tmp_path: Path) -> LocalRunner:
-    return LocalRunner(tmp_path)
-
-
-@pytest.fixture
-def spec(tmp_path: Path, runner: LocalRunner) -> Iterator[EngineSpec]:
-    first = free_port()
-    made = EngineSpec(
-        name="tiny",
-        source_dir=TINY,
-        ports=range(first, first + 1),
-        samples_dir=tmp_path / "samples",
-        models_dir=tmp_path / "models",
-    )
-    yield made
-    runner.stop(made, grace=0.2)
-
-
-def install(runner: LocalRunner, spec: EngineSpec) -> list[str]:
-    return [progress.step for progress in runner.install(spec, CancelToken())]
-
-
-def get(url: str) -> dict[str, str]:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        found: dict[str, str] = json.load(answer)
-        return found
-
-
-def answers(url: str) -> bool:
-    try:
-        get(f"{url}/health")
-    except OSError:
-        return False
-    return True
+from jobs.outcome import CancelToken
+from tests.hosts.tiny_engine import TINY, answers, get, install
+from tests.hosts.waiting import until
 
 
 def test_an_installed_engine_starts_and_answers(runner: LocalRunner, spec: EngineSpec) -> None:
@@ -82,25 +33,6 @@ def test_an_installed_engine_starts_and_answers(runner: LocalRunner, spec: Engin
     assert status.endpoint == endpoint
     assert endpoint.port in status.listening_ports
     assert status.memory_bytes and status.memory_bytes > 5_000_000
-
-
-def test_a_second_start_gives_the_engine_anew_on_its_port(
-    runner: LocalRunner, spec: EngineSpec
-) -> None:
-    install(runner, spec)
-    first = runner.start(spec)
-
-    second = runner.start(spec)
-
-    assert second == first
-    assert runner.status(spec).is_running
-
-
-def test_installing_twice_does_no_harm(runner: LocalRunner, spec: EngineSpec) -> None:
-    install(runner, spec)
-    install(runner, spec)
-
-    assert runner.status(spec).is_installed
 
 
 def test_the_engine_gets_its_folders_and_none_of_our_secrets(
@@ -220,57 +152,6 @@ def test_remove_frees_what_install_made(
     assert not runner.status(spec).is_installed
 
 
-def test_cancelling_ends_an_install_at_once(
-    runner: LocalRunner, spec: EngineSpec, tmp_path: Path
-) -> None:
-    source = tmp_path / "slow"
-    source.mkdir()
-    (source / "server.py").write_text("")
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}/nothing-1-py3-none-any.whl"
-        (source / "requirements.txt").write_text(f"nothing @ {address}")
-        cancel = CancelToken()
-        threading.Timer(1.0, cancel.cancel).start()
-        began = time.monotonic()
-
-        with pytest.raises(Cancelled):
-            list(runner.install(replace(spec, source_dir=source), cancel))
-
-    assert time.monotonic() - began < 3
-
-
-def test_requirements_that_cannot_be_had_are_named(
-    runner: LocalRunner, spec: EngineSpec, tmp_path: Path
-) -> None:
-    source = tmp_path / "broken"
-    source.mkdir()
-    (source / "server.py").write_text("")
-    (source / "requirements.txt").write_text(f"no-such @ file://{tmp_path}/no-such.whl")
-
-    with pytest.raises(InstallFailed, match="packages of tiny cannot be installed"):
-        install(runner, replace(spec, source_dir=source))
-
-    assert not runner.status(spec).is_installed
-
-
-def test_a_full_disk_is_called_by_its_name(spec: EngineSpec) -> None:
-    error = failure(
-        spec, ["error: failed to write", "Caused by: No space left on device (os error 28)"]
-    )
-
-    assert error.code == "DISK_FULL"
-    assert "Free some space" in error.message
-
-
-def test_a_missing_interpreter_is_named_with_the_way_to_it(
-    runner: LocalRunner, spec: EngineSpec
-) -> None:
-    with pytest.raises(HostNotReady, match=r"Python 3\.99"):
-        install(runner, replace(spec, python_version="3.99"))
-
-
 def test_a_developers_environment_is_used_untouched(
     runner: LocalRunner, spec: EngineSpec, tmp_path: Path
 ) -> None:
@@ -346,21 +227,3 @@ def test_the_facts_of_this_machine_are_read(runner: LocalRunner) -> None:
     assert facts.system and facts.machine
     assert facts.memory_total and facts.disk_free
     assert facts.cpu_count
-
-
-def test_credentials_of_an_index_never_reach_the_log(
-    runner: LocalRunner, spec: EngineSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    source = tmp_path / "private"
-    source.mkdir()
-    (source / "server.py").write_text("")
-    url = "http://user:hush@127.0.0.1:9/x-1-py3-none-any.whl"
-    (source / "requirements.txt").write_text(f"x @ {url}")
-    lines = []
-
-    with pytest.raises(InstallFailed) as failed:
-        for progress in runner.install(replace(spec, source_dir=source), CancelToken()):
-            lines.append(progress.line)
-
-    assert "hush" not in "\n".join(lines) + failed.value.message + failed.value.detail

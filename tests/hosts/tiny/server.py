@@ -10,6 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 MODE = os.environ.get("TINY", "")
 STATE = {"model": None, "loading": False}
+CHILD = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    print("child", os.getpid())
+    time.sleep(0.005)
+"""
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -76,6 +83,10 @@ def main():
         import signal
 
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if MODE == "parent":
+        import subprocess
+
+        subprocess.Popen([sys.executable, "-u", "-c", CHILD])
     if MODE == "wrong-port":
         port += 500
     if MODE == "chatty":
