@@ -14,7 +14,7 @@ from abm.queries import dashboard_parts, found
 from abm.system import settings_lines, system_lines
 from accounts.models import User
 from accounts.roles import require_role
-from catalog.models import CatalogSource
+from catalog.queries import sources_shown
 from engines.models import Engine
 from hosts.forms import HostForm
 from hosts.models import Host
@@ -51,7 +51,7 @@ def settings_page(request: HttpRequest) -> HttpResponse:
         "viewer": request.user,
         "settings": settings_lines(),
         "system": system_lines(),
-        "sources": CatalogSource.objects.all(),
+        "sources": sources_shown(),
         "socket_path": "/ws/page/",
     }
     return render(request, "settings.html", context)
