@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 from django.conf import settings
+from django.db import transaction
 
 from accounts.models import User
 from accounts.refused import Refused
@@ -233,8 +234,9 @@ def keep(call: Call, answer: Answer) -> Trial:
         trial.result = _result(call, answer)
         if call.content is not None:
             trial.audio_seconds = read_wav(call.content).seconds
-    trial.save()
-    _forget_old(call)
+    with transaction.atomic():
+        trial.save(force_insert=True)
+        _forget_old(call)
     return trial
 
 
@@ -267,12 +269,14 @@ def _write_audio(content: bytes) -> str:
 
 
 def _forget_old(call: Call) -> None:
-    mine = Trial.objects.filter(engine=call.engine, user=call.user)
-    kept = list(mine.values_list("pk", flat=True)[:KEPT_PER_PERSON])
-    for old in mine.exclude(pk__in=kept):
-        if old.audio:
-            (trials_folder() / old.audio).unlink(missing_ok=True)
-        old.delete()
+    mine = Trial.objects.filter(engine=call.engine, user=call.user).order_by("-pk")
+    old = list(mine.values_list("pk", "audio")[KEPT_PER_PERSON:])
+    if not old:
+        return
+    Trial.objects.filter(pk__in=[pk for pk, _ in old]).delete()
+    for _, audio in old:
+        if audio:
+            (trials_folder() / audio).unlink(missing_ok=True)
 
 
 def trial_audio(trial: Trial, *, user: User) -> Path:
