@@ -46,9 +46,9 @@ def install(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     variant = engine.variant
     if variant is None:
         raise EngineFailed(f"{engine} is no longer in any catalog.")
-    engine.definition = definition_of(variant.entry)
-    engine.content_hash = variant.entry.content_hash
-    engine.version = variant.entry.version
+    entry = variant.entry
+    engine.definition = definition_of(entry)
+    engine.content_hash, engine.version = entry.content_hash, entry.version
     engine.save(update_fields=["definition", "content_hash", "version", "updated_at"])
     change_state(engine, S.INSTALLING)
     spec = spec_of(engine)
@@ -96,6 +96,20 @@ def _follow_install(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     run.child(None, None)
 
 
+def read_definition_again(run: JobRun, engine: Engine) -> None:
+    """An engine that runs in place follows its files; what a user set on it is kept."""
+    variant = engine.variant
+    if variant is None or not engine.definition.get("is_in_place"):
+        return
+    entry = variant.entry
+    if entry.is_withdrawn or entry.content_hash == engine.content_hash:
+        return
+    engine.definition = definition_of(entry)
+    engine.content_hash, engine.version = entry.content_hash, entry.version
+    engine.save(update_fields=["definition", "content_hash", "version", "updated_at"])
+    run.line("Its files changed since the last time; its definition was read again.")
+
+
 def _become_default_if_first(engine: Engine) -> None:
     with transaction.atomic():
         same = Engine.objects.filter(engine_type=engine.engine_type, is_default=True)
@@ -104,6 +118,7 @@ def _become_default_if_first(engine: Engine) -> None:
 
 
 def start(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    read_definition_again(run, engine)
     bring_up(run, runner, engine, model=run.job.params.get("model", ""))
 
 
@@ -113,6 +128,7 @@ def stop(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
 
 def restart(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     bring_down(run, runner, engine)
+    read_definition_again(run, engine)
     bring_up(run, runner, engine, model=run.job.params.get("model", ""))
 
 
