@@ -190,7 +190,7 @@ if IS_EMBEDDED:
             "CONFIG": {"capacity": 2_000},
         }
     }
-    CELERY_BROKER_URL = "memory://"
+    CELERY_BROKER_URL = "memory://localhost/"
     CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
 else:
     CHANNEL_LAYERS = {

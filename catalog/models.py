@@ -133,11 +133,17 @@ class CatalogEntry(models.Model):
 
     @property
     def gpu_need(self) -> str:
-        """What its variants on offer ask for, in words."""
+        """What its variants on offer need, in words."""
         needs = {variant.needs_gpu for variant in self.offered_variants}
         if len(needs) > 1:
-            return "with or without a GPU"
-        return "needs a GPU" if True in needs else "no GPU needed"
+            return "a GPU or none, by variant"
+        return "a GPU" if True in needs else "no GPU"
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What it takes while it runs, where the source says so."""
+        size = (self.extra.get("abm") or {}).get("memory_mb")
+        return int(size * 1_000_000) if isinstance(size, int | float) else None
 
     @property
     def vram_bytes(self) -> int | None:

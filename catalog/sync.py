@@ -105,7 +105,8 @@ def _sizes(definition: EngineDefinition) -> dict[str, int]:
 def note_failure(source: CatalogSource, why: str) -> None:
     """The last good catalog stays; the page says since when, and why not newer."""
     source.checked_at = timezone.now()
-    is_news = source.error != why
+    # An online source is read by a job, and the job tells how it ended.
+    is_news = source.error != why and source.kind != CatalogSource.Kind.ONLINE
     source.error = why
     source.save(update_fields=["checked_at", "error", "updated_at"])
     text = f"{source} could not be synced: {why}" if is_news else ""

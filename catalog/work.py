@@ -64,7 +64,7 @@ def _sync_online(run: JobRun, source: CatalogSource) -> None:
         reading = read_catalog(fetched.content, compatible_with=settings.COMPATIBLE_VERSION)
     except (FetchFailed, CatalogUnreadable) as error:
         note_failure(source, str(error))
-        raise SyncFailed(f"{source} could not be synced: {error}") from error
+        raise SyncFailed(str(error)) from error
     changed = write_reading(source, reading)
     CatalogSource.objects.filter(pk=source.pk, url=source.url).update(
         etag=fetched.etag,

@@ -17,7 +17,7 @@ from engines.pages import TABS, engine_context
 from engines.queries import EngineFilter, engine_shown, engines_page
 from engines.work import follow_log
 from hosts.runners.base import RunnerError
-from jobs.consumers import LiveConsumer
+from jobs.consumers import LiveConsumer, render_progress
 from jobs.models import Job
 from jobs.outcome import CancelToken
 
@@ -64,11 +64,13 @@ class EnginesConsumer(LiveConsumer):
 
     async def job_changed(self, message: dict[str, Any]) -> None:
         await super().job_changed(message)
-        await self.job_progressed(message)
+        pk = int(message["pk"])
+        self.want(("job", pk), lambda user: self.render_row_of_job(pk, user))
 
     async def job_progressed(self, message: dict[str, Any]) -> None:
         pk = int(message["pk"])
-        self.want(("job", pk), lambda user: self.render_row_of_job(pk, user))
+        # The bar alone: a row swapped four times a second would lose clicks on its buttons.
+        self.want(("bar", pk), lambda user: render_progress_of(pk, self.rows or set()))
 
     def render_list(self, user: User) -> str:
         page = engines_page(self.filter)
@@ -86,6 +88,12 @@ class EnginesConsumer(LiveConsumer):
     def render_row_of_job(self, job_pk: int, user: User) -> str:
         pk = Job.objects.filter(pk=job_pk).values_list("engine_id", flat=True).first()
         return self.render_row(pk, user) if pk else ""
+
+
+def render_progress_of(job_pk: int, engine_pks: set[int]) -> str:
+    """The bar of a job if it is one of these engines'; nothing else."""
+    is_shown = Job.objects.filter(pk=job_pk, engine_id__in=engine_pks).exists()
+    return render_progress(job_pk) if is_shown else ""
 
 
 class EngineConsumer(LiveConsumer):
@@ -130,7 +138,8 @@ class EngineConsumer(LiveConsumer):
             self.want("tab", self.render_tab)
 
     async def job_progressed(self, message: dict[str, Any]) -> None:
-        self.want("head", self.render_head)
+        pk = int(message["pk"])
+        self.want(("bar", pk), lambda user: render_progress_of(pk, {self.engine_pk}))
 
     def render_head(self, user: User) -> str:
         engine = engine_shown(self.engine_pk)

@@ -37,6 +37,8 @@ class Call:
     """What the trial remembers of the request."""
     json: dict[str, Any] | None = None
     content: bytes | None = None
+    audio_seconds: float | None = None
+    """Length of the recording that is sent."""
     falls_back: Call | None = None
     """Asked instead when the engine does not know `path` (404 or 405)."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -96,10 +98,10 @@ def _checked_language(engine: Engine, language: str) -> str:
     return language
 
 
-def checked_wav(data: bytes, *, name: str) -> bytes:
-    """The bytes of an upload if they are a WAV file; else Refused WAV_INVALID with the reason."""
+def _seconds_of(data: bytes, *, name: str) -> float:
+    """How long a WAV file sounds. Raises Refused WAV_INVALID with the reason if it is none."""
     try:
-        read_wav(data)
+        return read_wav(data).seconds
     except NotWav as error:
         raise Refused(
             "WAV_INVALID",
@@ -107,7 +109,6 @@ def checked_wav(data: bytes, *, name: str) -> bytes:
             "Save the recording as WAV (PCM) and choose it again.",
             status=400,
         ) from error
-    return data
 
 
 def speech_call(
@@ -149,7 +150,7 @@ def sound_call(engine: Engine, *, user: User, wav: bytes, name: str, language: s
     """Transcribe a recording, or judge its quality where the engine only does that."""
     _require_running(engine, user)
     language = _checked_language(engine, language)
-    wav = checked_wav(wav, name=name)
+    seconds = _seconds_of(wav, name=name)
     encoded = base64.b64encode(wav).decode("ascii")
     analyze = Call(
         engine,
@@ -157,6 +158,7 @@ def sound_call(engine: Engine, *, user: User, wav: bytes, name: str, language: s
         "/analyze",
         kept={"name": name, "language": language},
         json={"audioBase64": encoded, "language": language, **engine_thresholds(engine)},
+        audio_seconds=seconds,
     )
     if engine.engine_type != "stt":
         return analyze
@@ -166,6 +168,7 @@ def sound_call(engine: Engine, *, user: User, wav: bytes, name: str, language: s
         f"/transcribe?language={language}",
         kept={"name": name, "language": language},
         content=wav,
+        audio_seconds=seconds,
         headers={"content-type": "audio/wav"},
         falls_back=analyze,
     )
@@ -227,13 +230,11 @@ def keep(call: Call, answer: Answer) -> Trial:
         engine=call.engine, user=call.user, request=call.kept, took_seconds=answer.seconds
     )
     if call.path == "/generate":
-        checked_wav(answer.content, name=f"the answer of {call.engine}")
-        trial.audio_seconds = read_wav(answer.content).seconds
+        trial.audio_seconds = _seconds_of(answer.content, name=f"the answer of {call.engine}")
         trial.audio = _write_audio(answer.content)
     else:
         trial.result = _result(call, answer)
-        if call.content is not None:
-            trial.audio_seconds = read_wav(call.content).seconds
+        trial.audio_seconds = call.audio_seconds
     with transaction.atomic():
         trial.save(force_insert=True)
         _forget_old(call)
