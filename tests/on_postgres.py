@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
         return 1 if os.environ.get("ABM_CI") == "1" else 0
     with contextlib.nullcontext(given) if given else postgres() as url:
         environment = {**os.environ, "DATABASE_URL": url}
-        command = [sys.executable, "-m", "pytest", *arguments]
+        command = [sys.executable, "-m", "pytest", "--reuse-db", *arguments]
         return subprocess.run(command, env=environment, check=False).returncode
 
 
