@@ -1,0 +1,1 @@
+"""Image names, registries and digests, without a daemon and without models."""
