@@ -23,7 +23,7 @@ from jobs import services as job_services
 from jobs.events import announce
 from jobs.models import Job
 from jobs.outcome import Cancelled, CancelToken
-from jobs.work import JobRun, running
+from jobs.work import JobRun, being_done, running
 
 log = logging.getLogger(__name__)
 S = Engine.State
@@ -236,8 +236,12 @@ VERBS: dict[str, Callable[[JobRun, EngineRunner, Engine], None]] = {
 
 def sweep() -> None:
     """End jobs whose worker died and set their engines to what is true now."""
-    for job in job_services.sweep():
-        recover(job)
+    for job in job_services.sweep(alive=being_done()):
+        try:
+            recover(job)
+        except RunnerError as error:
+            # Its host is away: the watcher reads the engine when the host is back.
+            log.warning("%s could not be tidied up: %s", job, error.message)
 
 
 def recover(job: Job) -> None:

@@ -120,7 +120,10 @@ class JobRun:
         if due or values:
             self._beaten = time.monotonic()
             values["heartbeat_at"] = timezone.now()
-            Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING).update(**values)
+            running = Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING)
+            if not running.update(**values):
+                # The sweep took this worker for dead, and somebody may be trying again.
+                self.token.cancel("abm lost touch with this job and ended it.")
         if lines:
             self._write(lines, number)
         if dirty:
@@ -220,6 +223,14 @@ def _heart_of_this_process() -> _Heart:
             _heart = _Heart()
             _heart.start()
         return _heart
+
+
+def being_done() -> set[int]:
+    """The jobs that this process is doing."""
+    if _heart is None:
+        return set()
+    with _heart.lock:
+        return set(_heart.runs)
 
 
 def interrupt_running(reason: str) -> int:

@@ -1,0 +1,104 @@
+"""Who gets a job, and who has to wait."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import close_old_connections, connection
+from pytest_django import Settings
+
+from accounts.refused import Refused
+from jobs.claim import claim
+from jobs.models import Job
+from jobs.services import cancel_job, submit_job
+from jobs.work import running
+from tests.engines.factories import make_engine, make_host
+from tests.pages.factories import make_job
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def claim_apart(pk: int) -> bool:
+    try:
+        return claim(pk) is not None
+    finally:
+        connection.close()
+
+
+def test_of_many_workers_that_were_rung_one_gets_the_job() -> None:
+    job = make_job("queued")
+
+    with ThreadPoolExecutor(8) as workers:
+        taken = list(workers.map(claim_apart, [job.pk] * 8))
+
+    close_old_connections()
+    assert sorted(taken) == [False] * 7 + [True]
+    job.refresh_from_db()
+    assert job.status == Job.Status.RUNNING
+    assert job.started_at is not None
+    assert job.heartbeat_at is not None
+
+
+@pytest.mark.parametrize("status", ["running", "succeeded", "failed", "cancelled"])
+def test_what_is_not_waiting_is_nobodys(status: str) -> None:
+    assert claim(make_job(status).pk) is None
+
+
+def test_a_job_that_was_never_there_is_nobodys() -> None:
+    assert claim(999_999) is None
+
+
+def test_installs_wait_their_turn_on_a_host_and_say_for_what(settings: Settings) -> None:
+    settings.JOBS_PER_HOST = 2
+    host = make_host()
+    first, second, third = (make_job("queued", host=host) for _ in range(3))
+
+    assert claim(first.pk)
+    assert claim(second.pk)
+    assert claim(third.pk) is None
+
+    third.refresh_from_db()
+    assert third.waiting_for == "2 other installs on this host"
+
+
+def test_another_host_and_another_verb_do_not_wait(settings: Settings) -> None:
+    settings.JOBS_PER_HOST = 1
+    host = make_host()
+    assert claim(make_job("queued", host=host).pk)
+
+    assert claim(make_job("queued", host=make_host()).pk)
+    assert claim(make_job("queued", host=host, action="start").pk)
+
+
+def test_an_install_that_ends_wakes_the_oldest_that_waits(
+    settings: Settings, rung: list[int]
+) -> None:
+    settings.JOBS_PER_HOST = 1
+    host = make_host()
+    first, second, third = (make_job("queued", host=host) for _ in range(3))
+
+    with running(first.pk):
+        pass
+
+    assert rung[:1] == [second.pk]
+    assert third.pk not in rung
+
+
+def test_an_engine_has_one_open_job(rung: list[int]) -> None:
+    engine = make_engine()
+    job = submit_job(action="start", task="t", subject="Tiny", user=None, engine=engine)
+
+    with pytest.raises(Refused, match="Start Tiny is still under way") as refused:
+        submit_job(action="stop", task="t", subject="Tiny", user=None, engine=engine)
+
+    assert refused.value.params["job"] == job.pk
+    assert rung == [job.pk]
+
+
+def test_a_job_that_was_cancelled_while_it_waited_is_never_done(rung: list[int]) -> None:
+    job = make_job("queued")
+    cancel_job(job, user=None)
+
+    with running(job.pk) as run:
+        assert run is None
