@@ -43,7 +43,9 @@ class Platform:
         chosen = variant.strip().lower() or implied
         if chosen and not chosen.startswith("v") and chosen[0].isdigit():
             chosen = f"v{chosen}"
-        if chosen == _MEANT.get(architecture) and architecture != "arm":
+        if architecture == "arm":
+            chosen = chosen or "v7"
+        elif chosen == _MEANT.get(architecture):
             chosen = ""
         return cls(system, architecture, chosen)
 

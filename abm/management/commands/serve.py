@@ -120,18 +120,20 @@ def greeting() -> str:
     """The addresses, and the link for the first admin while there is none."""
     names = own_addresses(settings.HOST)
     local = "127.0.0.1" if settings.HOST in {"0.0.0.0", "::", "127.0.0.1"} else settings.HOST
-    lines = [f"abm {settings.VERSION} is at http://{local}:{settings.PORT}"]
-    if settings.HOST in {"0.0.0.0", "::"}:
-        lines += [
-            f"  on the network: http://{name}:{settings.PORT}"
-            for name in names
-            if name not in {"127.0.0.1", "127.0.1.1", "[::1]"}
-        ]
+    here = f"http://{local}:{settings.PORT}"
+    network = [
+        f"http://{name}:{settings.PORT}"
+        for name in names
+        if settings.HOST in {"0.0.0.0", "::"} and name not in {"127.0.0.1", "127.0.1.1", "[::1]"}
+    ]
+    lines = [f"abm {settings.VERSION} is at {here}"]
+    lines += [f"  on the network: {address}" for address in network]
     if settings.PUBLIC_URL:
         lines.append(f"  from outside: {settings.PUBLIC_URL}")
     if needs_setup():
-        base = settings.PUBLIC_URL or f"http://{local}:{settings.PORT}"
-        link = f"{base}/accounts/setup/{new_setup_token()}/"
-        lines += ["", "Nobody is admin yet. Make the first one, once, by this link:", f"  {link}"]
+        path = f"/accounts/setup/{new_setup_token()}/"
+        bases = [settings.PUBLIC_URL] if settings.PUBLIC_URL else [here, *network[:1]]
+        lines += ["", "Nobody is admin yet. Make the first one by this link, which works once:"]
+        lines += [f"  {base}{path}" for base in bases]
     lines += ["", f"Data: {settings.DATA_DIR}. Ctrl-C ends abm; engines go on."]
     return "\n".join(lines)
