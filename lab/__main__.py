@@ -1,0 +1,52 @@
+"""`python -m lab up | down | status | env`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from lab.fleet import Lab
+from lab.place import LabError, the_place
+
+VERBS = {
+    "up": "start what does not run and make what is missing",
+    "down": "end what up has started; images stay for the next time",
+    "status": "say what runs; ends with 1 if something does not",
+    "env": "print the variables that abm needs to use it",
+}
+
+
+def main() -> int:
+    words = argparse.ArgumentParser(prog="python -m lab", description="abm's test lab.")
+    verbs = words.add_subparsers(dest="verb", required=True)
+    for verb, meaning in VERBS.items():
+        verbs.add_parser(verb, help=meaning)
+    verb = words.parse_args().verb
+    try:
+        return _do(verb, Lab(the_place()))
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _do(verb: str, lab: Lab) -> int:
+    begun = time.monotonic()
+    if verb == "up":
+        lab.up()
+        print(f"The lab is up after {time.monotonic() - begun:.1f} s.\n{lab.environment()}", end="")
+    elif verb == "down":
+        lab.down()
+        print(f"The lab is down after {time.monotonic() - begun:.1f} s.")
+    elif verb == "env":
+        lab.require_up()
+        print(lab.environment(), end="")
+    else:
+        faults = lab.faults()
+        print("\n".join(faults) or f"The lab is up.\n{lab.environment()}".rstrip())
+        return 1 if faults else 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
