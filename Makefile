@@ -6,14 +6,17 @@ PY ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 UV_VERSION := 0.13.8
 PYTEST := $(BIN)/python -m pytest
+LAB_ENV := $(or $(ABM_LAB_DIR),.cache/lab)/env
 
-.PHONY: help setup setup-dev run test test-fast lint format bench clean
+.PHONY: help setup setup-dev run test test-fast test-fleet lab-up lab-down lint format bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make setup   the locked environment in .venv"
 	@echo "make run     abm on http://127.0.0.1:8765 (PORT, HOST and DATA_DIR choose others)"
 	@echo "make test    everything that this machine can run"
+	@echo "make lab-up  a Docker daemon, a registry and engines to try on them (root on Linux); lab-down ends it"
+	@echo "make test-fleet  the tests that need the lab"
 	@echo "make lint    ruff, mypy, template format, missing migrations"
 	@echo "make bench   figures, written to bench/results.md"
 
@@ -36,17 +39,23 @@ setup: .venv/.setup
 setup-dev: .venv/.setup-dev
 
 run: setup
-	@exec $(BIN)/python manage.py serve
+	@if [ -f $(LAB_ENV) ]; then set -a; . $(abspath $(LAB_ENV)); set +a; fi; exec $(BIN)/python manage.py serve
 
 test: export ABM_SKIPPED := $(CURDIR)/.cache/skipped.txt
 test: setup-dev
 	@mkdir -p .cache && : > $(ABM_SKIPPED)
-	$(PYTEST) -q -n 2 --dist loadfile -m "not engine and not browser"
-	$(BIN)/python -m tests.on_postgres -q -n 2 --dist loadfile -m "not engine and not browser and not process"
-	$(PYTEST) -q -m "engine or browser"
+	$(PYTEST) -q -n 2 --dist loadfile -m "not engine and not browser and not fleet"
+	$(BIN)/python -m tests.on_postgres -q -n 2 --dist loadfile -m "not engine and not browser and not fleet and not process"
+	$(PYTEST) -q -m "(engine or browser) and not fleet"
 
 test-fast: setup-dev
-	$(PYTEST) -q -n 2 --dist loadfile -m "not engine and not browser"
+	$(PYTEST) -q -n 2 --dist loadfile -m "not engine and not browser and not fleet"
+
+test-fleet: setup-dev
+	$(PYTEST) -q -m fleet tests/fleet
+
+lab-up lab-down: lab-%: setup
+	@$(BIN)/python -m lab $*
 
 lint: setup-dev
 	$(BIN)/ruff check .
@@ -64,4 +73,5 @@ bench: setup-dev
 	$(BIN)/python -m bench
 
 clean:
+	@test ! -f $(LAB_ENV) || $(MAKE) lab-down
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache
