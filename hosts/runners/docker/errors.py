@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import re
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -21,6 +23,9 @@ from hosts.runners.docker.sayings import SAYINGS, UNNAMED
 
 FOREIGN = (DockerException, requests.RequestException, WireError, HTTPException, OSError)
 """What docker-py lets through: its own errors, and those of the three layers below it."""
+
+UNREADABLE = (StreamParseError, ValueError, KeyError, TypeError, AttributeError)
+"""What comes of an answer that is not in the shape of Docker's."""
 
 
 def explain(
@@ -66,8 +71,10 @@ def translated(
             f"The TLS files for Docker on {host_name} cannot be used. Check DOCKER_CERT_PATH.",
             detail=detail,
         )
-    if isinstance(error, StreamParseError):
-        return HostUnreachable(f"What {host_name} answered is not Docker's.", detail=detail)
+    if isinstance(error, UNREADABLE):
+        return HostUnreachable(
+            f"What answers on {host_name} is not Docker. Check its address.", detail=detail
+        )
     return _of_connection(error, host_name)
 
 
@@ -83,9 +90,9 @@ def _of_connection(error: BaseException, host_name: str) -> RunnerError:
         return DiskFull(f"The disk of {host_name} is full. Free some space.", detail=detail)
     if number in {errno.ENOENT, errno.ECONNREFUSED}:
         words = f"Docker on {host_name} is not running. Start it and try again."
-    elif _is_timeout(error):
+    elif is_timeout(error):
         words = f"Docker on {host_name} did not answer in time. It may be busy or hang."
-    elif isinstance(cause_of(error, requests.exceptions.SSLError), requests.exceptions.SSLError):
+    elif any(isinstance(inner, ssl.SSLError) for inner in _layers(error)):
         words = f"Docker on {host_name} and abm do not trust each other's TLS certificates."
         return HostNotReady(f"{words} Check the files in DOCKER_CERT_PATH.", detail=detail)
     elif number or isinstance(error, WireError | HTTPException | requests.RequestException):
@@ -99,19 +106,20 @@ def _of_connection(error: BaseException, host_name: str) -> RunnerError:
 
 
 def errno_of(error: BaseException) -> int | None:
-    """The number of the system's error below all that was wrapped around it."""
+    """The number of the system's error below all that was wrapped around it.
+
+    TLS and name look-up count in numbers of their own, which mean something else here.
+    """
     for inner in _layers(error):
+        if isinstance(inner, ssl.SSLError | socket.gaierror):
+            return None
         if isinstance(inner, OSError) and inner.errno:
             return inner.errno
     return None
 
 
-def cause_of(error: BaseException, kind: type[BaseException]) -> BaseException | None:
-    """The first error of `kind` in what was wrapped."""
-    return next((inner for inner in _layers(error) if isinstance(inner, kind)), None)
-
-
-def _is_timeout(error: BaseException) -> bool:
+def is_timeout(error: BaseException) -> bool:
+    """Whether somebody was waited for in vain."""
     kinds = (TimeoutError, WireTimeout, requests.Timeout)
     return any(isinstance(inner, kinds) for inner in _layers(error))
 
