@@ -55,6 +55,7 @@ def install(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     try:
         _follow_install(run, runner, engine)
     except (RunnerError, Cancelled) as error:
+        run.fail_step()
         run.step("tidy", "Tidy up")
         runner.remove(spec)
         change_state(engine, S.ABSENT, event=f"{engine} was not installed: {error.message}")

@@ -55,7 +55,9 @@ class Job(models.Model):
     retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL)
 
     steps = models.JSONField(
-        default=list, blank=True, help_text="[{key, title, started_at, finished_at}], UTC ISO."
+        default=list,
+        blank=True,
+        help_text="[{key, title, started_at, finished_at, is_failed}], UTC ISO.",
     )
     progress_done = models.BigIntegerField(default=0, help_text="Bytes, or steps without bytes.")
     progress_total = models.BigIntegerField(null=True, blank=True)

@@ -57,6 +57,13 @@ class JobRun:
         self.line(f"— {title}")
         self.flush()
 
+    def fail_step(self) -> None:
+        """The step under way is where it went wrong; what follows tidies up."""
+        with self._lock:
+            if self.job.steps:
+                self.job.steps[-1]["is_failed"] = True
+                self._dirty = True
+
     def line(self, text: str) -> None:
         """Add a line to the job's log; it is written within a quarter of a second."""
         with self._lock:
@@ -145,6 +152,8 @@ class JobRun:
         now = timezone.now()
         self.flush()
         steps = self.job.steps
+        if status != Job.Status.SUCCEEDED and not any(step.get("is_failed") for step in steps):
+            self.fail_step()
         if steps and not steps[-1].get("finished_at"):
             steps[-1]["finished_at"] = now.isoformat()
         if status == Job.Status.SUCCEEDED:

@@ -100,7 +100,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=list,
-                        help_text="[{key, title, started_at, finished_at}], UTC ISO.",
+                        help_text="[{key, title, started_at, finished_at, is_failed}], UTC ISO.",
                     ),
                 ),
                 (

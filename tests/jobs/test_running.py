@@ -60,6 +60,27 @@ def test_what_the_world_refused_ends_with_its_sentence(job: Job) -> None:
     assert ended.error_code == "WORK_FAILED"
 
 
+def test_the_step_that_failed_is_marked_also_when_tidying_follows(job: Job) -> None:
+    with running(job.pk) as run:
+        assert run
+        run.step("fetch", "Fetch")
+        run.fail_step()
+        run.step("tidy", "Tidy up")
+        raise WorkFailed("No.")
+
+    assert [bool(step.get("is_failed")) for step in fresh(job).steps] == [True, False]
+
+
+def test_the_last_step_is_where_a_job_failed_that_says_no_more(job: Job) -> None:
+    with running(job.pk) as run:
+        assert run
+        run.step("one", "First")
+        run.step("two", "Second")
+        raise WorkFailed("No.")
+
+    assert [bool(step.get("is_failed")) for step in fresh(job).steps] == [False, True]
+
+
 def test_a_mistake_of_ours_ends_the_job_and_reaches_the_log(job: Job) -> None:
     with pytest.raises(ZeroDivisionError), running(job.pk):
         _ = 1 / 0
