@@ -237,6 +237,9 @@ class Registry:
         )
 
     def _learn(self, reply: Reply, about: Subject) -> None:
+        if not reply.url.startswith(self._root):
+            # Only the registry itself may say where its logins are shown.
+            raise refusal(reply, about=about)
         header = reply.headers.get("www-authenticate", "")
         if not header and is_page(reply):
             raise not_a_registry(about)

@@ -65,6 +65,7 @@ def find_sizes(registry: Registry, reference: ImageReference, platform: Platform
     Raises PlatformMissing if it is not made for it, or another RegistryError.
     """
     document = registry.document(reference)
+    chosen: Platform | None = None
     if isinstance(document, Index):
         offered = [child.platform for child in document.children if child.platform is not None]
         chosen = best(offered, platform)
@@ -79,13 +80,14 @@ def find_sizes(registry: Registry, reference: ImageReference, platform: Platform
             about=Subject.of(reference),
         )
     configuration = registry.configuration(reference, document.config.digest)
-    if best([configuration.platform], platform) is None:
+    # What an index says of a child counts, as it does for Docker: some children say otherwise.
+    if chosen is None and best([configuration.platform], platform) is None:
         raise _missing(reference, platform, [configuration.platform])
     ids = configuration.diff_ids
     return ImageSizes(
         reference,
         document.digest,
-        configuration.platform,
+        chosen or configuration.platform,
         document.layers,
         document.config.digest,
         ids if len(ids) == len(document.layers) else (),
