@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from catalog.models import CatalogSource
+from catalog.reading import read_catalog
+from catalog.sync import write_reading
+from tests.catalog.factories import make_source
+
 DATA = Path(__file__).parent / "data"
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -85,3 +90,10 @@ def web() -> Iterator[CatalogServer]:
 def seed_catalog() -> bytes:
     """The catalog of Audiobook Maker's engines repository."""
     return (DATA / "audiobook-maker-engines.yaml").read_bytes()
+
+
+@pytest.fixture
+def seed(db: None, seed_catalog: bytes) -> CatalogSource:
+    source = make_source()
+    write_reading(source, read_catalog(seed_catalog, compatible_with="1.1.2"))
+    return source

@@ -11,42 +11,13 @@ from pytest_django import DjangoAssertNumQueries
 from catalog import services
 from catalog.models import CatalogSource
 from catalog.queries import ENTRIES_PER_PAGE
-from catalog.reading import read_catalog
-from catalog.sync import write_reading
 from engines.models import Engine
 from tests.catalog.factories import list_engines, make_entry, make_source
+from tests.catalog.reading_pages import names_on, page_of
 from tests.engines.factories import make_engine, make_host
-from tests.pages.factories import HTMX, browser_of, make_user
+from tests.pages.factories import HTMX
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def viewer() -> Client:
-    return browser_of(make_user("viewer"))
-
-
-@pytest.fixture
-def operator() -> Client:
-    return browser_of(make_user("operator"))
-
-
-@pytest.fixture
-def seed(seed_catalog: bytes) -> CatalogSource:
-    source = make_source()
-    write_reading(source, read_catalog(seed_catalog, compatible_with="1.1.2"))
-    return source
-
-
-def page_of(client: Client, address: str = "/catalog/") -> str:
-    answer = client.get(address)
-    assert answer.status_code == 200
-    return answer.content.decode()
-
-
-def names_on(client: Client, address: str) -> set[str]:
-    answer = client.get(address)
-    return {entry.name for entry in answer.context["page"]}
 
 
 class TestCards:

@@ -9,41 +9,12 @@ from django.test import Client
 from django.utils import timezone
 
 from catalog.models import CatalogSource
-from catalog.reading import read_catalog
-from catalog.sync import write_reading
 from jobs.models import Job
 from tests.catalog.factories import make_entry, make_source
+from tests.catalog.reading_pages import page_of
 from tests.pages.factories import HTMX, browser_of, make_user
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def viewer() -> Client:
-    return browser_of(make_user("viewer"))
-
-
-@pytest.fixture
-def operator() -> Client:
-    return browser_of(make_user("operator"))
-
-
-@pytest.fixture
-def seed(seed_catalog: bytes) -> CatalogSource:
-    source = make_source()
-    write_reading(source, read_catalog(seed_catalog, compatible_with="1.1.2"))
-    return source
-
-
-def page_of(client: Client, address: str = "/catalog/") -> str:
-    answer = client.get(address)
-    assert answer.status_code == 200
-    return answer.content.decode()
-
-
-def names_on(client: Client, address: str) -> set[str]:
-    answer = client.get(address)
-    return {entry.name for entry in answer.context["page"]}
 
 
 class TestSources:
