@@ -102,7 +102,7 @@ SAYINGS = (
         "again, the registry or a proxy in between is broken.",
     ),
     Saying(
-        r'could not select device driver "?(?P<driver>[^"\s]*)"? with capabilities',
+        r"could not select device driver|(?:unknown|invalid) runtime (?:specified |name: )?nvidia",
         NoGpu,
         "Docker on {host} cannot hand out a GPU: the NVIDIA Container Toolkit is not installed "
         "there, or Docker was not restarted since. Install it, or choose a variant for CPU.",
@@ -114,8 +114,7 @@ SAYINGS = (
         "Update the NVIDIA driver or choose another variant.",
     ),
     Saying(
-        r"nvidia-container-cli: .*|nvml error: .*|unresolvable CDI devices|"
-        r"(?:unknown|invalid) runtime (?:specified |name: )?nvidia|no such GPU",
+        r"nvidia-container-cli: |nvml error: |unresolvable CDI devices|no such GPU",
         NoGpu,
         "The GPU of {host} could not be given to the container. Run nvidia-smi there: if it "
         "fails, the driver needs repair or a restart of the machine.",
@@ -163,6 +162,21 @@ SAYINGS = (
         r"only (?P<count>\d+) CPUs? available",
         StartFailed,
         "{host} has {count} CPUs, and the engine's limit asks for more. Lower the limit.",
+    ),
+    Saying(
+        r"Minimum memory limit allowed is (?P<size>\w+)",
+        StartFailed,
+        "The memory limit of the engine is below {size}, the least that Docker takes. Raise it.",
+    ),
+    Saying(
+        r"network (?P<name>\S+) not found",
+        StartFailed,
+        "{host} has no network {name}. Make it there or choose another for the engine.",
+    ),
+    Saying(
+        r"invalid reference format",
+        ImageNotFound,
+        "This is no name of an image. Write it like ghcr.io/owner/name:tag, in small letters.",
     ),
     Saying(
         r"cannot allocate memory|out of memory",
