@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+from hosts.runners.container import ContainerSpec
 from jobs.outcome import CancelToken, WorkFailed
 
 
@@ -108,6 +109,8 @@ class EngineSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     samples_dir: Path | None = None
     models_dir: Path | None = None
+    container: ContainerSpec | None = None
+    """Set for hosts that run containers."""
 
 
 @dataclass(frozen=True, slots=True)
