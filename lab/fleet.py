@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lab import base_image, bundled_images, catalog_file, file_server, made_images
 from lab.daemon import Daemon
+from lab.own import end_leftovers
 from lab.place import LabError, Place, check_machine
 from lab.pushing import Pusher
 from lab.registry import Registry
@@ -66,6 +67,7 @@ class Lab:
         """End exactly what `up` has written down; images stay on the disk for the next time."""
         self.place.environment_file.unlink(missing_ok=True)
         with only_one(self.place):
+            end_leftovers(self.place)
             state = State(self.place)
             for machine in reversed(self.machines):
                 with step(f"Docker daemon {machine.name}"):

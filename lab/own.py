@@ -1,0 +1,132 @@
+"""Daemons and registries of one test's own: empty, up in a moment, and gone without a trace.
+
+Each has a folder below `tests/` of the lab with a state file in it, so that `python -m lab down`
+ends what a killed test left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import docker
+import psutil
+
+from lab.daemon import Daemon
+from lab.place import LabError, Place
+from lab.registry import Registry
+from lab.state import State
+
+DATA_MEGABYTES = 4000
+"""A bound, in memory; only what is used is taken."""
+SUBNETS = range(192, 256)
+"""Below these are the lab's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnDaemon:
+    """A daemon that a test may stop, kill and start again."""
+
+    daemon: Daemon
+    state: State
+
+    @property
+    def host(self) -> str:
+        return self.daemon.host
+
+    def client(self) -> docker.DockerClient:
+        return self.daemon.client()
+
+    def start(self) -> None:
+        self.daemon.start(self.state)
+
+    def kill(self) -> None:
+        """As a crash: containers are left to themselves until `start`."""
+        self.daemon.kill(self.state)
+
+    def stop(self) -> None:
+        """With its containers; its images are there after `start`."""
+        self.daemon.stop(self.state)
+
+
+@contextlib.contextmanager
+def own_daemon(
+    place: Place, *, data_megabytes: int = DATA_MEGABYTES, registry: str = ""
+) -> Iterator[OwnDaemon]:
+    """An empty daemon, its data in memory; `registry` mirrors Docker Hub for it, the lab's own if none is named."""
+    folder = _new_folder(place)
+    own = OwnDaemon(
+        Daemon(
+            "docker",
+            folder,
+            registry or place.registry,
+            subnet_number=_free_subnet(),
+            data_megabytes=data_megabytes,
+        ),
+        _state(place, folder),
+    )
+    try:
+        own.start()
+        yield own
+    finally:
+        _end(place, folder)
+
+
+@contextlib.contextmanager
+def own_registry(place: Place) -> Iterator[Registry]:
+    """An empty registry on a free port."""
+    folder = _new_folder(place)
+    registry = Registry("registry", folder, _free_port())
+    try:
+        registry.start(_state(place, folder))
+        yield registry
+    finally:
+        _end(place, folder)
+
+
+def end_leftovers(place: Place) -> None:
+    """End all daemons and registries of tests and remove what they left."""
+    for folder in _folder_of_tests(place).glob("*/"):
+        _end(place, folder)
+
+
+def _end(place: Place, folder: Path) -> None:
+    state = _state(place, folder)
+    Daemon("docker", folder, place.registry).stop(state)
+    for name in list(state.processes):
+        state.end(name)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _state(place: Place, folder: Path) -> State:
+    return State(replace(place, folder=folder))
+
+
+def _folder_of_tests(place: Place) -> Path:
+    return place.folder / "tests"
+
+
+def _new_folder(place: Place) -> Path:
+    folder = _folder_of_tests(place) / secrets.token_hex(3)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _free_subnet() -> int:
+    """A number whose 10.77.<number>.0/24 no interface of this machine has."""
+    taken = {row.address for rows in psutil.net_if_addrs().values() for row in rows}
+    free = [number for number in SUBNETS if f"10.77.{number}.1" not in taken]
+    if not free:
+        raise LabError("All networks for daemons of tests are taken: python -m lab down")
+    return secrets.choice(free)
+
+
+def _free_port() -> int:
+    with contextlib.closing(socket.socket()) as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

@@ -1,0 +1,102 @@
+"""The lab for tests: a running one, and daemons and registries that a test may do anything with."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Protocol
+
+import docker
+import pytest
+
+from lab.faulty_registry import FaultyRegistry
+from lab.fleet import NOT_UP, Lab
+from lab.own import DATA_MEGABYTES, OwnDaemon, own_daemon, own_registry
+from lab.place import LabError, the_place
+from lab.pushing import Pusher
+from lab.registry import Registry
+
+
+class MakeDaemon(Protocol):
+    """Starts one more daemon; it ends with the test."""
+
+    def __call__(
+        self, *, data_megabytes: int = DATA_MEGABYTES, registry: str = ""
+    ) -> OwnDaemon: ...
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """The lab that is up. It is shared: read its registry, and leave its daemon alone."""
+    lab = Lab(the_place())
+    try:
+        lab.require_up()
+    except LabError:
+        pytest.skip(NOT_UP)
+    return lab
+
+
+@pytest.fixture(scope="session")
+def registry_address(lab: Lab) -> str:
+    """Where the lab's images are: `<address>/lab/tone` and so on. Do not push to it."""
+    return lab.place.registry
+
+
+@pytest.fixture
+def make_daemon(lab: Lab) -> Iterator[MakeDaemon]:
+    with contextlib.ExitStack() as stack:
+
+        def make(*, data_megabytes: int = DATA_MEGABYTES, registry: str = "") -> OwnDaemon:
+            return stack.enter_context(
+                own_daemon(lab.place, data_megabytes=data_megabytes, registry=registry)
+            )
+
+        yield make
+
+
+@pytest.fixture
+def daemon(make_daemon: MakeDaemon) -> OwnDaemon:
+    """An empty Docker daemon of this test's own, to be broken at will."""
+    return make_daemon()
+
+
+@pytest.fixture(scope="module")
+def shared_client(lab: Lab) -> Iterator[docker.DockerClient]:
+    """A client of a daemon that the tests of one file share, with what they have pulled."""
+    with own_daemon(lab.place) as own, contextlib.closing(own.client()) as client:
+        yield client
+
+
+@pytest.fixture
+def docker_client(daemon: OwnDaemon) -> Iterator[docker.DockerClient]:
+    """A client of the test's own daemon."""
+    with contextlib.closing(daemon.client()) as client:
+        yield client
+
+
+@pytest.fixture
+def own_images(lab: Lab) -> Iterator[Registry]:
+    """An empty registry of this test's own."""
+    with own_registry(lab.place) as registry:
+        yield registry
+
+
+@pytest.fixture
+def pusher(own_images: Registry) -> Iterator[Pusher]:
+    """Puts images into the test's own registry, in a moment and without a daemon."""
+    with Pusher(own_images.address) as pusher:
+        yield pusher
+
+
+@pytest.fixture
+def faulty_registry(own_images: Registry) -> Iterator[FaultyRegistry]:
+    """A door to the test's own registry that counts requests and fails as it is told to."""
+    with FaultyRegistry(own_images.address) as door:
+        yield door
+
+
+@pytest.fixture
+def faulty_lab_registry(registry_address: str) -> Iterator[FaultyRegistry]:
+    """The same in front of the lab's registry, with all of its images behind."""
+    with FaultyRegistry(registry_address) as door:
+        yield door
