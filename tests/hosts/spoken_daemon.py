@@ -58,6 +58,8 @@ class Answers:
     status: int = 200
     body: bytes | None = None
     """Sent instead of what was asked for."""
+    is_cut: bool = False
+    """The connection ends in the middle of an answer."""
     asked: list[str] = field(default_factory=list)
 
 
@@ -70,6 +72,9 @@ class Asked(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         answers: Answers = self.server.answers
         answers.asked.append(self.path)
+        if answers.is_cut:
+            self._send_half()
+            return
         said = answers.info if self.path.endswith("/info") else answers.version
         body = json.dumps(said).encode() if answers.body is None else answers.body
         self.send_response(answers.status)
@@ -77,6 +82,13 @@ class Asked(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _send_half(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"40\r\n{")
+        self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         return None

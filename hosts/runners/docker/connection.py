@@ -42,6 +42,12 @@ class ApiTooOld(HostNotReady):
     code = "API_TOO_OLD"
 
 
+class NotDocker(HostNotReady):
+    """Something else answers where Docker was looked for."""
+
+    code = "NOT_DOCKER"
+
+
 @dataclass(frozen=True, slots=True)
 class Certificates:
     """PEM files for TLS; None where there is none."""
@@ -110,10 +116,12 @@ def connect(address: DockerAddress, *, timeout: float = CONNECT_SECONDS) -> dock
         said = asking.version(api_version=False)
     finally:
         asking.close()
-    newest, oldest = version_of(said.get("ApiVersion")), version_of(said.get("MinAPIVersion"))
+    if not isinstance(said, dict) or not said.get("ApiVersion"):
+        raise NotDocker(f"What answers at {address.url} is not Docker. Check the address.")
+    newest, oldest = version_of(said["ApiVersion"]), version_of(said.get("MinAPIVersion"))
     if newest < MINIMUM_API:
         raise ApiTooOld(
-            f"Docker {said.get('Version') or 'there'} speaks API {written(newest)}; abm needs "
+            f"Docker {said.get('Version', '')} speaks API {written(newest)}; abm needs "
             f"{written(MINIMUM_API)}, which came with Docker 19.03. Update Docker."
         )
     return _client(address, max(min(newest, KNOWN_API), oldest), timeout)

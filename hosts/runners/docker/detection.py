@@ -23,6 +23,7 @@ from hosts.runners.docker import guidance
 from hosts.runners.docker.connection import (
     ApiTooOld,
     DockerAddress,
+    NotDocker,
     Source,
     candidates,
     connect,
@@ -79,6 +80,9 @@ def _ask(address: DockerAddress, by: Surroundings) -> Finding:
         return found(
             DockerState.API_TOO_OLD, error.message, guidance.to_update(by.system), address=address
         )
+    except NotDocker as error:
+        way = guidance.to_look(by.system)
+        return found(DockerState.ERROR, error.message, way, address=address)
     except (*FOREIGN, *UNREADABLE) as error:
         return failed(error, address, by)
     finally:

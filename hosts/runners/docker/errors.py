@@ -16,6 +16,7 @@ from http.client import HTTPException
 import requests
 from docker.errors import APIError, DockerException, StreamParseError, TLSParameterError
 from urllib3.exceptions import HTTPError as WireError
+from urllib3.exceptions import NewConnectionError
 from urllib3.exceptions import TimeoutError as WireTimeout
 
 from hosts.runners.base import DiskFull, HostNotReady, HostUnreachable, RunnerError
@@ -92,6 +93,8 @@ def _of_connection(error: BaseException, host_name: str) -> RunnerError:
         words = f"Docker on {host_name} is not running. Start it and try again."
     elif is_timeout(error):
         words = f"Docker on {host_name} did not answer in time. It may be busy or hang."
+    elif is_name_unknown(error):
+        words = f"The name of {host_name} is not known in the network. Check its address."
     elif any(isinstance(inner, ssl.SSLError) for inner in _layers(error)):
         words = f"Docker on {host_name} and abm do not trust each other's TLS certificates."
         return HostNotReady(f"{words} Check the files in DOCKER_CERT_PATH.", detail=detail)
@@ -118,10 +121,19 @@ def errno_of(error: BaseException) -> int | None:
     return None
 
 
+def is_name_unknown(error: BaseException) -> bool:
+    """Whether the machine's name was looked up in vain."""
+    return any(isinstance(inner, socket.gaierror) for inner in _layers(error))
+
+
 def is_timeout(error: BaseException) -> bool:
     """Whether somebody was waited for in vain."""
     kinds = (TimeoutError, WireTimeout, requests.Timeout)
-    return any(isinstance(inner, kinds) for inner in _layers(error))
+    return any(
+        # urllib3 derives every failure to connect from its timeout.
+        isinstance(inner, kinds) and not isinstance(inner, NewConnectionError)
+        for inner in _layers(error)
+    )
 
 
 def _layers(error: BaseException) -> Iterator[BaseException]:

@@ -90,7 +90,7 @@ def read_facts(client: docker.APIClient, address: DockerAddress, system: System)
     devices = _devices(said, version, system if is_here else None)
     product = _product(said, version)
     return DockerFacts(
-        system=said.get("OSType", ""),
+        system=said["OSType"],
         release=said.get("OperatingSystem", ""),
         machine=MACHINES.get(said.get("Architecture", ""), version.get("Arch", "")),
         hostname=said.get("Name", ""),

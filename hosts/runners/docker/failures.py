@@ -15,7 +15,13 @@ from docker.errors import APIError
 from hosts.runners.base import HostNotReady, RunnerError
 from hosts.runners.docker import guidance
 from hosts.runners.docker.connection import DockerAddress, Source
-from hosts.runners.docker.errors import UNREADABLE, errno_of, is_timeout, translated
+from hosts.runners.docker.errors import (
+    UNREADABLE,
+    errno_of,
+    is_name_unknown,
+    is_timeout,
+    translated,
+)
 from hosts.runners.docker.finding import DockerState, Finding, Surroundings, found
 from hosts.runners.docker.system import is_service_starting
 
@@ -125,6 +131,8 @@ def _silence(error: Exception, number: int | None) -> str:
     """How a daemon did not answer."""
     if is_timeout(error):
         return "does not answer. It may hang, or the way to it is cut"
+    if is_name_unknown(error):
+        return "cannot be reached: its name is not known in the network"
     if number:
         return f"cannot be reached: {os.strerror(number).lower()}"
     return "closed the connection without an answer"
@@ -132,5 +140,5 @@ def _silence(error: Exception, number: int | None) -> str:
 
 def _name(address: DockerAddress) -> str:
     if address.source is Source.USUAL:
-        return address.label
+        return address.label or "Docker"
     return f"Docker ({address.label})"
