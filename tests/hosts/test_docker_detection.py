@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,9 @@ from hosts.runners.docker.connection import DockerAddress
 from hosts.runners.docker.detection import DockerState, Finding, Limits, Surroundings, detect
 from hosts.runners.docker.failures import failed
 from hosts.runners.docker.system import Family, System
+from tests.hosts.nobody import as_nobody
 from tests.hosts.spoken_daemon import Answers, folder_for_sockets, speaking, speaking_tls
 
-NOBODY = 65534
 PLENTY = Limits(disk_free=0, memory_total=0, memory_free=0)
 
 
@@ -88,27 +86,6 @@ def age(path: Path, seconds: float) -> None:
 
 def commands(finding: Finding) -> str:
     return "\n".join(step.command for step in finding.way_out)
-
-
-def as_nobody(work: Callable[[], Any]) -> Any:
-    """What `work` gives in a child process without root's rights."""
-
-    def child(told: Connection) -> None:
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-        told.send(work())
-
-    forks = multiprocessing.get_context("fork")
-    here, there = forks.Pipe()
-    process = forks.Process(target=child, args=(there,))
-    process.start()
-    try:
-        assert here.poll(10), "the child did not answer"
-        return here.recv()
-    finally:
-        process.join(5)
 
 
 def test_a_daemon_that_answers_is_available(place: Place) -> None:

@@ -81,11 +81,7 @@ def read_facts(client: docker.APIClient, address: DockerAddress, system: System)
     """
     version, said = client.version(), client.info()
     is_here = _is_here(said, address, system)
-    containerd = any("containerd" in str(value) for _, value in said.get("DriverStatus") or ())
-    roots = [Path(said.get("DockerRootDir") or "/nowhere")]
-    if containerd:
-        roots.append(system.root / CONTAINERD_ROOT)
-    disk_total, disk_free = _disk(roots) if is_here else (None, None)
+    disk_total, disk_free = _disk(said, system) if is_here else (None, None)
     memory = psutil.virtual_memory() if is_here else None
     devices = _devices(said, version, system if is_here else None)
     product = _product(said, version)
@@ -104,7 +100,7 @@ def read_facts(client: docker.APIClient, address: DockerAddress, system: System)
         product=product,
         api_version=version.get("ApiVersion", ""),
         storage_driver=said.get("Driver", ""),
-        has_containerd_store=containerd,
+        has_containerd_store=_has_containerd_store(said),
         data_root=said.get("DockerRootDir", ""),
         runtimes=tuple(sorted(said.get("Runtimes") or ())),
         gpu_devices=devices,
@@ -146,8 +142,16 @@ def _is_here(said: Mapping[str, Any], address: DockerAddress, system: System) ->
     return address.path is not None and is_same_kernel and is_same_name
 
 
-def _disk(roots: list[Path]) -> tuple[int | None, int | None]:
+def _has_containerd_store(said: Mapping[str, Any]) -> bool:
+    """`[["driver-type", "io.containerd.snapshotter.v1"]]` says so."""
+    return any("containerd" in str(value) for _, value in said.get("DriverStatus") or ())
+
+
+def _disk(said: Mapping[str, Any], system: System) -> tuple[int | None, int | None]:
     """Total and free bytes of the fullest disk that images and containers lie on."""
+    roots = [Path(said["DockerRootDir"])] if said.get("DockerRootDir") else []
+    if _has_containerd_store(said):
+        roots.append(system.root / CONTAINERD_ROOT)
     found = []
     for root in roots:
         with contextlib.suppress(OSError):
