@@ -64,6 +64,11 @@ class Layer:
     def is_counted(self) -> bool:
         return self.state is not LayerState.CACHED
 
+    @property
+    def has_begun(self) -> bool:
+        """Something of it was done in this pull."""
+        return self.state is not LayerState.WAITING or self.download_mark > 0
+
     def left(self, span: int) -> tuple[int, int]:
         """Bytes of `span` that still have to be downloaded, and to be unpacked.
 

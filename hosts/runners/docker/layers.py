@@ -111,7 +111,7 @@ class PullLedger:
     def finish(self) -> None:
         """The image is there: layers that Docker never spoke of were there before."""
         for layer in self._layers.values():
-            if layer.state is LayerState.WAITING:
+            if layer.is_counted and not layer.has_begun:
                 layer.state = LayerState.CACHED
             elif layer.is_counted:
                 self._complete(layer)
@@ -131,7 +131,8 @@ class PullLedger:
     def bytes_total(self) -> int | None:
         """Bytes to download, without the layers that are here; None while a size is unknown."""
         sizes = [layer.size for layer in self._counted if layer.size is not None]
-        return sum(sizes) if self._layers and len(sizes) == len(self._counted) else None
+        is_known = bool(self._layers) or self.is_finished
+        return sum(sizes) if is_known and len(sizes) == len(self._counted) else None
 
     @property
     def bytes_unpacked(self) -> int:
@@ -191,9 +192,9 @@ class PullLedger:
         if "units" in detail:
             current = total = 0
             self._active_at = self._at
-        if layer.is_claimed_cached and state is not LayerState.CACHED:
-            layer.state = LayerState.WAITING
-        elif state is LayerState.CACHED and layer.state is not LayerState.WAITING:
+        if layer.is_claimed_cached:
+            layer.state = state if state is LayerState.CACHED else LayerState.WAITING
+        elif state is LayerState.CACHED and layer.has_begun:
             state = LayerState.DONE
         layer.is_claimed_cached = False
         if layer.size is None and total:
@@ -215,6 +216,8 @@ class PullLedger:
 
     def _count_bytes(self, layer: Layer, current: int, total: int) -> None:
         if layer.state is LayerState.DOWNLOADING:
+            if total and current >= total:
+                return  # also said of a download that broke off; the next state tells
             resumed_at = (layer.size or total) - total if total else 0
             reached = min(max(resumed_at, 0) + current, layer.size or current)
             self._receive(layer, reached)

@@ -96,10 +96,16 @@ SAYINGS = (
         "/etc/docker/certs.d/REGISTRY/ca.crt there.",
     ),
     Saying(
-        r"filesystem layer verification failed|digest mismatch|does not match its digest",
+        r"filesystem layer verification failed|digest mismatch|does not match its digest|"
+        r"unexpected commit digest",
         InstallFailed,
         "A part of the image arrived changed, so it was thrown away. Try again; if it happens "
         "again, the registry or a proxy in between is broken.",
+    ),
+    Saying(
+        r"unexpected HTTP status:? (?P<answer>5\d\d[\w ]*)",
+        InstallFailed,
+        "The registry is out of order: it answered {answer}. Try again later.",
     ),
     Saying(
         r"could not select device driver|(?:unknown|invalid) runtime (?:specified |name: )?nvidia",
@@ -217,10 +223,10 @@ SAYINGS = (
     Saying(
         r"dial tcp (?P<name>\S+): connect: |TLS handshake timeout|i/o timeout|"
         r"Client\.Timeout exceeded|context deadline exceeded|connection reset by peer|"
-        r"unexpected EOF|net/http: request canceled",
+        r"\bEOF$|net/http: request canceled",
         InstallFailed,
-        "{host} has no good connection to the registry {name}. Check that it runs and its network; "
-        "finished layers are kept, so another try goes on from there.",
+        "{host} has no good connection to the registry {name}. Check that it runs and its network, "
+        "then try again.",
     ),
 )
 UNNAMED = {

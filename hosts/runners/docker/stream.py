@@ -29,11 +29,13 @@ from urllib3.connection import HTTPConnection
 from hosts.runners.docker.errors import FOREIGN
 
 CONNECT_SECONDS = 10.0
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
 CHUNK_BYTES = 2**16
 REFUSAL_BYTES = 2**16
 AFTER_IDLE, BETWEEN, MISSED = 15, 5, 3
 """Seconds and count of TCP keep-alive: a daemon whose machine went dark is noticed in 30 s."""
+
+NETWORK = {socket.AF_INET, socket.AF_INET6}
 
 log = logging.getLogger(__name__)
 Line = Mapping[str, Any]
@@ -56,9 +58,10 @@ class DaemonStream:
         self._client = client
         url = f"{client.base_url}/v{client.api_version}{path}"
         self._request = requests.Request("POST", url, params=params).prepare()
-        self._headers = {"User-Agent": "abm", "Connection": "close", **(headers or {})}
+        self._headers = {"User-Agent": "abm", **(headers or {})}
         self._lines: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
-        self._connection: HTTPConnection | None = None
+        self._wire: Any = None
+        """The socket, or what stands for it (a TLS socket, a channel of SSH, a pipe)."""
         self._is_hung_up = threading.Event()
         self._is_whole = False
         self._error: BaseException | None = None
@@ -82,13 +85,14 @@ class DaemonStream:
     def hang_up(self) -> None:
         """End it now, from any thread; the daemon stops what it was doing for it."""
         self._is_hung_up.set()
-        if self._connection is None or (end := self._connection.sock) is None:
+        self._lines.put(None)
+        if self._wire is None:
             return
         try:
-            end.shutdown(socket.SHUT_RDWR)
+            self._wire.shutdown(socket.SHUT_RDWR)
         except (OSError, AttributeError):  # a pipe of Windows cannot be shut down, only closed
             with contextlib.suppress(OSError):
-                end.close()
+                self._wire.close()
 
     def lines(self, *, every: float) -> Iterator[Line | None]:
         """Each line, and None whenever there was none for `every` seconds.
@@ -102,7 +106,7 @@ class DaemonStream:
             except queue.Empty:
                 yield None
                 continue
-            if line is None:
+            if line is None or self._is_hung_up.is_set():
                 break
             yield line
         if self._is_hung_up.is_set():
@@ -113,23 +117,38 @@ class DaemonStream:
             raise ConnectionError("The answer ended before its end.")
 
     def _read(self) -> None:
+        connection = self._new_connection()
         try:
-            self._follow()
+            self._connect(connection)
+            self._follow(connection)
         except FOREIGN as error:
             self._error = error
         except AttributeError as error:
             # http.client loses its socket to a shutdown in mid-read
-            if not self._is_hung_up.is_set():
-                self._error = ConnectionError(str(error))
+            self._error = ConnectionError(str(error))
         finally:
-            if self._connection is not None:
-                self._connection.close()
+            connection.close()
             self._lines.put(None)
 
-    def _follow(self) -> None:
-        self._connection = connection = self._connect()
+    def _new_connection(self) -> HTTPConnection:
+        adapter: Any = self._client.get_adapter(str(self._request.url))
+        pool = adapter.get_connection_with_tls_context(
+            self._request, verify=self._client.verify, cert=self._client.cert
+        )
+        connection: HTTPConnection = pool._new_conn()
+        connection.timeout = CONNECT_SECONDS
+        return connection
+
+    def _connect(self, connection: HTTPConnection) -> None:
+        connection.connect()
+        wire = self._wire = connection.sock
         if self._is_hung_up.is_set():
-            return
+            raise ConnectionError("Hung up before it was connected.")
+        wire.settimeout(None)
+        if isinstance(wire, socket.socket) and wire.family in NETWORK:
+            _keep_alive(wire)
+
+    def _follow(self, connection: HTTPConnection) -> None:
         parts = urlsplit(str(self._request.url))
         target = f"{parts.path}?{parts.query}"
         connection.request("POST", target, headers=self._headers, preload_content=False)
@@ -145,20 +164,6 @@ class DaemonStream:
         self._take(rest)
         self._is_whole = True
 
-    def _connect(self) -> HTTPConnection:
-        adapter: Any = self._client.get_adapter(str(self._request.url))
-        pool = adapter.get_connection_with_tls_context(
-            self._request, verify=self._client.verify, cert=self._client.cert
-        )
-        connection: HTTPConnection = pool._new_conn()
-        connection.timeout = CONNECT_SECONDS
-        self._connection = connection
-        connection.connect()
-        connection.sock.settimeout(None)
-        if isinstance(connection.sock, socket.socket) and connection.sock.family in _NETWORK:
-            _keep_alive(connection.sock)
-        return connection
-
     def _take(self, raw: bytes) -> None:
         if not raw.strip():
             return
@@ -168,9 +173,6 @@ class DaemonStream:
             raise StreamParseError(str(error)) from error
         if isinstance(line, dict):
             self._lines.put(line)
-
-
-_NETWORK = {socket.AF_INET, socket.AF_INET6}
 
 
 def _keep_alive(connected: socket.socket) -> None:
