@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -30,7 +30,7 @@ from hosts.oci.manifests import (
     read_document,
 )
 from hosts.oci.reference import DOCKER_HUB, ImageReference, is_digest
-from hosts.oci.web import SECONDS, Reply, Web, is_loopback
+from hosts.oci.web import SECONDS, Reply, Web, is_loopback, joined
 
 HUB_ADDRESS = "registry-1.docker.io"
 DOCUMENT_LIMIT = 4_000_000
@@ -60,7 +60,8 @@ class Registry:
     """A client of one registry, such as `ghcr.io`; a context manager, safe in several threads.
 
     http is spoken with this machine itself and with a registry that is `is_insecure`, https with
-    all others. `address` is asked in place of `name`: a mirror. Every method raises RegistryError.
+    all others. `address` is asked in place of `name`: a mirror, as a host or as a URL. Every
+    method raises RegistryError.
     """
 
     def __init__(
@@ -75,9 +76,9 @@ class Registry:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.name = name
-        host = address or (HUB_ADDRESS if name == DOCKER_HUB else name)
-        is_plain = is_insecure or is_loopback(urlsplit(f"//{host}").hostname or "")
-        self._root = f"{'http' if is_plain else 'https'}://{host}/v2/"
+        root = _root_of(address or (HUB_ADDRESS if name == DOCKER_HUB else name), is_insecure)
+        is_plain = root.startswith("http://")
+        self._root = root
         self._web = Web(seconds=seconds, connections=connections, tls=tls)
         self._authorizer = Authorizer(self._web, credentials=credentials, is_plain=is_plain)
         self._lock = threading.Lock()
@@ -203,11 +204,12 @@ class Registry:
             reply = self._ask_at("GET", url, about, {})
             if reply.status != 200:
                 raise refusal(reply, about=about, user=self._authorizer.user)
+            known = len(found)
             found.update(dict.fromkeys(_read_tags(reply, about)))
             following = _NEXT.search(reply.headers.get("link", ""))
-            if not following or len(found) >= MOST_TAGS:
+            if not following or len(found) == known:
                 break
-            url = urljoin(reply.url, following[1])
+            url = joined(reply.url, following[1])
             if not url.startswith(self._root):
                 break
         return tuple(found)[:MOST_TAGS]
@@ -257,6 +259,13 @@ def check_login(name: str, user: str, password: str, *, is_insecure: bool = Fals
     credentials = Credentials(user, password)
     with Registry(name, credentials=credentials, is_insecure=is_insecure) as registry:
         return registry.check_login()
+
+
+def _root_of(address: str, is_insecure: bool) -> str:
+    if "://" not in address:
+        host = urlsplit(f"//{address}").hostname or ""
+        address = f"{'http' if is_insecure or is_loopback(host) else 'https'}://{address}"
+    return f"{address.rstrip('/')}/v2/"
 
 
 def _manifest_path(reference: ImageReference) -> str:

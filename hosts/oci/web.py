@@ -69,14 +69,16 @@ class Web:
         """
         sent = {"User-Agent": AGENT, "Accept-Encoding": "identity", **headers}
         CLOCK.start(self._seconds)
+        parts = _parts(url, about)
         for _ in range(MAX_REDIRECTS + 1):
-            parts = _parts(url, about)
             with in_words(parts.netloc, about, self._seconds):
                 reply = self._once(method, url, sent, limit, about)
             if reply.status not in REDIRECTS or not reply.headers.get("location"):
                 return reply
-            url = _next(reply, about)
-            if _origin(urlsplit(url)) != _origin(parts):
+            url, before = joined(url, reply.headers["location"]), parts
+            parts = _parts(url, about)
+            _check_step(before, parts, about)
+            if _origin(before) != _origin(parts):
                 sent.pop("Authorization", None)
         raise NotARegistry(
             f"{about.registry} redirects more than {MAX_REDIRECTS} times{about.purpose}. "
@@ -148,16 +150,22 @@ def _parts(url: str, about: Subject) -> SplitResult:
     return parts
 
 
-def _next(reply: Reply, about: Subject) -> str:
-    url = urljoin(reply.url, reply.headers["location"])
-    if urlsplit(reply.url).scheme == "https" and urlsplit(url).scheme != "https":
+def joined(url: str, location: str) -> str:
+    """Where a link on `url` leads; a link that is no address comes back as it is."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location
+
+
+def _check_step(before: SplitResult, after: SplitResult, about: Subject) -> None:
+    if before.scheme == "https" and after.scheme != "https":
         raise NotARegistry(
             f"{about.registry} redirects from https to an unprotected address{about.purpose}, "
             "which abm does not follow. Check the settings of the registry.",
             about=about,
-            detail=url[:300],
+            detail=after.geturl()[:300],
         )
-    return url
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
