@@ -72,9 +72,7 @@ def place() -> Iterator[Place]:
 
 @pytest.fixture
 def usual(place: Place) -> Place:
-    """The same without DOCKER_HOST; the machine's own Docker must not answer instead."""
-    if Path("/var/run/docker.sock").exists():
-        pytest.skip("a Docker daemon of this machine would be found first")
+    """The same without DOCKER_HOST."""
     place.environ = {"XDG_RUNTIME_DIR": str(place.folder)}
     return place
 
@@ -207,6 +205,26 @@ def test_a_new_socket_that_stays_silent_is_starting(place: Place) -> None:
 
     assert found.state is DockerState.STARTING
     assert "Wait" in found.way_out[0].text
+
+
+def test_an_old_socket_that_systemd_is_bringing_up_is_starting(
+    usual: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program of the name systemctl stands for systemd, which not every machine has."""
+    said = usual.folder / "systemctl"
+    said.write_text("#!/bin/sh\necho activating\n")
+    said.chmod(0o755)
+    monkeypatch.setenv("PATH", str(usual.folder), prepend=":")
+    usual.write("var/run/x")
+    path = usual.system.root / "var/run/docker.sock"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        age(path, 3600)
+        found = usual.detect(has_systemd=True)
+        without = usual.detect(has_systemd=False)
+
+    assert (found.state, without.state) == (DockerState.STARTING, DockerState.UNREACHABLE)
 
 
 def test_a_new_socket_whose_machine_is_not_up_is_starting(place: Place) -> None:

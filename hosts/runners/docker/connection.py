@@ -23,7 +23,7 @@ MINIMUM_API = (1, 40)
 KNOWN_API = (1, 45)
 """The newest that docker-py 7.2 was written for; a newer daemon is spoken to in this one."""
 CONNECT_SECONDS = 10.0
-DEFAULT_SOCKET = "/var/run/docker.sock"
+ROOT = Path("/")
 PIPES = ("docker_engine", "dockerDesktopLinuxEngine")
 WAY_TO_WRITE = "Write it as unix:///path/to/docker.sock or tcp://name:2376."
 
@@ -92,16 +92,18 @@ def candidates(
     *,
     home: Path | None = None,
     platform: str = sys.platform,
+    root: Path = ROOT,
 ) -> tuple[DockerAddress, ...]:
     """Where to look, best first: DOCKER_HOST alone, or the context in use and the usual places.
 
-    Follows https://docs.docker.com/reference/cli/docker/#environment-variables. Raises
-    HostNotReady for a DOCKER_HOST that names no daemon.
+    `root` is the folder that the system's own places are below. Follows
+    https://docs.docker.com/reference/cli/docker/#environment-variables. Raises HostNotReady for a
+    DOCKER_HOST that names no daemon.
     """
     home = home or Path.home()
     if environ.get("DOCKER_HOST", "").strip():
         return (_named(environ["DOCKER_HOST"].strip(), environ, home),)
-    found = [*_of_context(environ, home), *_usual(environ, home, platform)]
+    found = [*_of_context(environ, home), *_usual(environ, home, platform, root)]
     return tuple({address.url: address for address in reversed(found)}.values())[::-1]
 
 
@@ -244,13 +246,15 @@ def _of_context(environ: Mapping[str, str], home: Path) -> Iterator[DockerAddres
         yield DockerAddress(url, Source.CONTEXT, label, certificates)
 
 
-def _usual(environ: Mapping[str, str], home: Path, platform: str) -> Iterator[DockerAddress]:
+def _usual(
+    environ: Mapping[str, str], home: Path, platform: str, root: Path
+) -> Iterator[DockerAddress]:
     """Where installers put the socket: Docker Engine, rootless, Docker Desktop, Colima, Podman."""
     if platform == "win32":
         for pipe in PIPES:
             yield DockerAddress(f"npipe:////./pipe/{pipe}", label="Docker Desktop")
         return
-    places = [(PurePosixPath(DEFAULT_SOCKET), "Docker")]
+    places = [(PurePosixPath(root, "var/run/docker.sock"), "Docker")]
     runtime = environ.get("XDG_RUNTIME_DIR", "")
     if runtime:
         places += [(PurePosixPath(runtime, "docker.sock"), "rootless Docker")]
@@ -263,7 +267,7 @@ def _usual(environ: Mapping[str, str], home: Path, platform: str) -> Iterator[Do
     ]
     if runtime:
         places += [(PurePosixPath(runtime, "podman/podman.sock"), "Podman")]
-    places += [(PurePosixPath("/run/podman/podman.sock"), "Podman")]
+    places += [(PurePosixPath(root, "run/podman/podman.sock"), "Podman")]
     for path, label in places:
         yield DockerAddress(f"unix://{path}", label=label)
 

@@ -55,7 +55,7 @@ def detect(by: Surroundings | None = None, *, is_enabled: bool = True) -> Findin
         return found(DockerState.DISABLED, words, guidance.to_enable())
     platform = {"macos": "darwin", "windows": "win32"}.get(by.system.family, "linux")
     try:
-        places = candidates(by.environ, home=by.home, platform=platform)
+        places = candidates(by.environ, home=by.home, platform=platform, root=by.system.root)
     except HostNotReady as error:
         return found(DockerState.ERROR, error.message, guidance.to_start(by.system, None))
     failures = []
