@@ -36,8 +36,8 @@ HUB_ADDRESS = "registry-1.docker.io"
 DOCUMENT_LIMIT = 4_000_000
 MOST_TAGS = 10_000
 TAGS_PER_PAGE = 500
-HEADLESS = frozenset({400, 405, 501})
-"""What a registry answers that does not know HEAD."""
+HEADLESS = frozenset({400, 404, 405, 501})
+"""What a registry answers that does not know HEAD; some say 404 to it, so it is asked again."""
 _NEXT = re.compile(r'<([^>]+)>\s*;[^,]*rel="?next"?', re.IGNORECASE)
 
 
@@ -224,11 +224,16 @@ class Registry:
                 self.ping(about=about)
         scope = f"repository:{about.repository}:pull"
         reply = self._send(method, url, about, headers, scope)
-        if reply.status == 401:
+        if reply.status != 401:
+            return reply
+        if reply.url.startswith(self._root):
             self._learn(reply, about)
             self._authorizer.forget(scope)
-            reply = self._send(method, url, about, headers, scope)
-        return reply
+        elif self._authorizer.user:
+            return reply
+        else:  # a gateway such as lscr.io: the token that anybody gets is good where it leads
+            url = reply.url
+        return self._send(method, url, about, headers, scope)
 
     def _send(
         self, method: str, url: str, about: Subject, headers: Mapping[str, str], scope: str

@@ -199,7 +199,7 @@ def test_what_is_left_of_a_limit_is_read() -> None:
         assert client.head(image_at(server)).limit == RateLimit(76, 100, 21600)
 
 
-@pytest.mark.parametrize("status", [200, 405])
+@pytest.mark.parametrize("status", [200, 404, 405])
 def test_a_registry_without_head_or_digest_is_asked_for_the_content(status: int) -> None:
     def tells(asked: Asked) -> Told:
         if asked.method == "HEAD":
@@ -276,6 +276,22 @@ def test_who_we_are_redirected_to_cannot_ask_for_the_login() -> None:
             ):
                 client.document(image_at(server))
         assert thief.asked == []
+
+
+def test_the_proxy_of_the_environment_is_used_but_not_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with registry_that(GOOD) as (client, proxy):
+        monkeypatch.setenv("http_proxy", f"http://{proxy.address}")
+        with registry_that(GOOD) as (direct, server):
+            direct.head(image_at(server))
+        assert proxy.asked == []
+        with Registry("r.example", is_insecure=True, seconds=SECONDS) as client:
+            client.head(ImageReference.parse("r.example/lab/x:1"))
+
+        assert {one.headers["Host"] for one in proxy.asked} == {"r.example"}
 
 
 def test_a_circle_of_redirects_ends() -> None:

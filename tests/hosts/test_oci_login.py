@@ -216,6 +216,31 @@ def test_a_token_service_that_gives_none_is_told_so(body: bytes) -> None:
     assert "gave no usable token for lab/x:1" in caught.value.message
 
 
+def test_a_gateway_leads_to_a_registry_that_wants_tokens() -> None:
+    dance = Dance()
+    with dancing(dance) as behind:
+
+        def script(asked: Asked) -> Told:
+            if asked.path == "/v2/":
+                realm = f'Bearer realm="http://{behind.address}/token",service="lab"'
+                return Told(401, b"", {"WWW-Authenticate": realm})
+            return Told(307, b"", {"Location": f"http://{behind.address}{asked.path}"})
+
+        with small_server(script) as gateway, Registry(gateway.address) as client:
+            image = ImageReference.parse(f"{gateway.address}/lab/x:1")
+            assert client.head(image).digest == DIGEST
+
+        with (
+            small_server(script) as gateway,
+            Registry(gateway.address, credentials=LOGIN) as client,
+            pytest.raises(LoginNeeded),
+        ):
+            client.head(ImageReference.parse(f"{gateway.address}/lab/x:1"))
+
+    to_manifests = [one.login for one in behind.asked if "manifests" in one.path]
+    assert to_manifests == ["", "Bearer 0:repository:lab/x:pull", ""]
+
+
 def test_a_registry_that_never_has_enough_is_asked_twice_only() -> None:
     dance = Dance()
     with dancing(dance) as server, Registry(server.address) as client:
