@@ -42,6 +42,8 @@ class Daemon:
     """0 to 255: its containers get addresses 10.77.<number>.0/24."""
     data_megabytes: int | None = None
     """Give its data a file system of its own, this large, in memory."""
+    download_attempts: int = 5
+    """How often it tries a layer, with 5 s more between them each time; 5 is Docker's own."""
 
     @property
     def socket(self) -> Path:
@@ -201,6 +203,7 @@ class Daemon:
             "ip-masq": False,
             "cgroup-parent": f"/{self.cgroup}",
             "registry-mirrors": [f"http://{self.registry}"],
+            "max-download-attempts": self.download_attempts,
             "runtimes": simulated_card.runtimes(),
             "log-level": "warn",
             "shutdown-timeout": 5,

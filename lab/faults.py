@@ -58,7 +58,9 @@ class Fault:
 def error_body(status: int) -> bytes:
     """The registry's error for a status."""
     code, message = CODES.get(status, CODES[500])
-    return json.dumps({"errors": [{"code": code, "message": message, "detail": None}]}).encode()
+    # Without a detail Docker does not know it again and says no more than the message.
+    detail = {"status": status}
+    return json.dumps({"errors": [{"code": code, "message": message, "detail": detail}]}).encode()
 
 
 @dataclass(frozen=True, slots=True)

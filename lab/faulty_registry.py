@@ -74,10 +74,10 @@ class FaultyRegistry:
         """Refuse connections from now on and cut those that are open, as a dead registry does."""
         server, self._server = self._server, None
         if server is not None:
-            self.released.set()
             server.shutdown()
             server.server_close()
             server.cut_all()
+            self.released.set()
 
     def fail(self, fault: Fault) -> None:
         """Add a rule; the newest that matches a request counts."""
@@ -206,9 +206,10 @@ class _Answers(BaseHTTPRequestHandler):
     def _pass_on(self, door: FaultyRegistry, fault: Fault, body: bytes) -> None:
         host, _, port = door.upstream.partition(":")
         behind = http.client.HTTPConnection(host, int(port), timeout=UPSTREAM_SECONDS)
-        headers = {k: v for k, v in self.headers.items() if k.lower() not in NOT_PASSED_ON}
-        # Its own name is kept, so that the registry's Location points back to this door.
-        headers |= {"Host": self.headers.get("Host", door.address)}
+        # Its own name is kept, so that the registry's Location points back to this door; a daemon
+        # sends several lines of Accept.
+        names = {name.lower() for name in self.headers} - NOT_PASSED_ON | {"host"}
+        headers = {name: ", ".join(self.headers.get_all(name) or []) for name in names}
         with contextlib.closing(behind):
             behind.request(self.command, self.path, body, headers)
             answer = behind.getresponse()

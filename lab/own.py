@@ -56,9 +56,16 @@ class OwnDaemon:
 
 @contextlib.contextmanager
 def own_daemon(
-    place: Place, *, data_megabytes: int = DATA_MEGABYTES, registry: str = ""
+    place: Place,
+    *,
+    data_megabytes: int = DATA_MEGABYTES,
+    download_attempts: int = 5,
+    registry: str = "",
 ) -> Iterator[OwnDaemon]:
-    """An empty daemon, its data in memory; `registry` mirrors Docker Hub for it, the lab's own if none is named."""
+    """An empty daemon with its data in memory.
+
+    `registry` mirrors Docker Hub for it; the lab's own does if none is named.
+    """
     folder = _new_folder(place)
     own = OwnDaemon(
         Daemon(
@@ -67,6 +74,7 @@ def own_daemon(
             registry or place.registry,
             subnet_number=_free_subnet(),
             data_megabytes=data_megabytes,
+            download_attempts=download_attempts,
         ),
         _state(place, folder),
     )

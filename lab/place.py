@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-LONGEST_SOCKET_PATH = 100
-"""Linux takes 107 bytes; containerd adds `.ttrpc` to the name of its own."""
+SOCKET_PATH_BYTES = 107
+"""What Linux takes."""
+LONGEST_SOCKET = "/tests/0123ab/exec/libnetwork/0123456789ab.sock"
+"""The deepest one below a lab's folder."""
 PROGRAMS = {
     "dockerd": "docker.io",
     "containerd": "docker.io",
@@ -103,7 +105,7 @@ def check_machine(place: Place) -> None:
             f"The lab needs programs that are not here. On Debian: apt install "
             f"--no-install-recommends {' '.join(sorted(missing))}"
         )
-    if len(os.fsencode(place.folder)) > LONGEST_SOCKET_PATH - len("/local/containerd.sock"):
+    if len(os.fsencode(place.folder)) > SOCKET_PATH_BYTES - len(LONGEST_SOCKET):
         raise LabError(
             f"The folder {place.folder} has too long a name for sockets below it. "
             "Set ABM_LAB_DIR to a short one, such as /var/lib/abm-lab."

@@ -18,7 +18,7 @@ import psutil
 
 from lab.place import LabError, Place
 
-END_SECONDS = 10.0
+END_SECONDS = KILL_SECONDS = 10.0
 LOCK_SECONDS = 600.0
 POLL_SECONDS = 0.02
 HOLD = "import os, sys; sys.stdin.buffer.read(1) == b'.' or sys.exit(1); \
@@ -80,11 +80,11 @@ class State:
                 start_new_session=True,
             )
         created = psutil.Process(child.pid).create_time()
-        self.processes[name] = {"pid": child.pid, "created": created, "command": list(command)}
-        self._write()
         assert child.stdin is not None
-        child.stdin.write(b".")
-        child.stdin.close()
+        with child.stdin as go:  # closed without a word it ends again
+            self.processes[name] = {"pid": child.pid, "created": created, "command": list(command)}
+            self._write()
+            go.write(b".")
         child.returncode = 0  # it outlives this process: nobody waits for it here
 
     def end(self, name: str, *, seconds: float = END_SECONDS) -> None:
@@ -122,12 +122,14 @@ def alive(pid: int, created: float) -> psutil.Process | None:
 
 
 def end(process: psutil.Process, *, seconds: float = END_SECONDS) -> None:
-    """SIGTERM, and SIGKILL after `seconds`; returns when it is gone."""
+    """SIGTERM, and SIGKILL after `seconds`, at once with 0. Returns when it is gone."""
     created = process.create_time()
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, KILL_SECONDS)):
+        if patience == 0:
+            continue
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(number)
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if alive(process.pid, created) is None:
                 _reap(process.pid)

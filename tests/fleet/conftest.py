@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import docker
 import pytest
 
 from lab.faulty_registry import FaultyRegistry
 from lab.fleet import NOT_UP, Lab
-from lab.own import DATA_MEGABYTES, OwnDaemon, own_daemon, own_registry
+from lab.own import OwnDaemon, own_daemon, own_registry
 from lab.place import LabError, the_place
 from lab.pushing import Pusher
 from lab.registry import Registry
 
 
 class MakeDaemon(Protocol):
-    """Starts one more daemon; it ends with the test."""
+    """Starts one more daemon with options of own_daemon; it ends with the test."""
 
-    def __call__(
-        self, *, data_megabytes: int = DATA_MEGABYTES, registry: str = ""
-    ) -> OwnDaemon: ...
+    def __call__(self, **options: Any) -> OwnDaemon: ...
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +44,8 @@ def registry_address(lab: Lab) -> str:
 def make_daemon(lab: Lab) -> Iterator[MakeDaemon]:
     with contextlib.ExitStack() as stack:
 
-        def make(*, data_megabytes: int = DATA_MEGABYTES, registry: str = "") -> OwnDaemon:
-            return stack.enter_context(
-                own_daemon(lab.place, data_megabytes=data_megabytes, registry=registry)
-            )
+        def make(**options: Any) -> OwnDaemon:
+            return stack.enter_context(own_daemon(lab.place, **options))
 
         yield make
 
