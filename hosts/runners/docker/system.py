@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shlex
 import shutil
 import subprocess
 import sys
@@ -139,7 +138,7 @@ def _family(release: dict[str, str]) -> Family:
 def _release(root: Path) -> dict[str, str]:
     text = text_of(root / "etc/os-release") or text_of(root / "usr/lib/os-release")
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
-    return {key.strip(): " ".join(shlex.split(value)) for key, _, value in pairs}
+    return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
 
 
 def text_of(file: Path) -> str:
