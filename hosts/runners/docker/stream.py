@@ -16,7 +16,7 @@ import logging
 import queue
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -42,9 +42,10 @@ Line = Mapping[str, Any]
 
 
 class DaemonStream:
-    """One POST whose answer is JSON objects, one on each line. A context manager, for one use.
+    """One request whose answer is JSON objects, one on each line. A context manager, for one use.
 
-    `path` is without the API's version, such as `/images/create`.
+    `path` is without the API's version, such as `/images/create`; `body` is sent in the pieces
+    that it comes in.
     """
 
     def __init__(
@@ -54,10 +55,12 @@ class DaemonStream:
         *,
         params: Mapping[str, str],
         headers: Mapping[str, str] | None = None,
+        method: str = "POST",
+        body: Iterable[bytes] | None = None,
     ) -> None:
-        self._client = client
+        self._client, self._body = client, body
         url = f"{client.base_url}/v{client.api_version}{path}"
-        self._request = requests.Request("POST", url, params=params).prepare()
+        self._request = requests.Request(method, url, params=params).prepare()
         self._headers = {"User-Agent": "abm", **(headers or {})}
         self._lines: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
         self._wire: Any = None
@@ -151,18 +154,31 @@ class DaemonStream:
     def _follow(self, connection: HTTPConnection) -> None:
         parts = urlsplit(str(self._request.url))
         target = f"{parts.path}?{parts.query}"
-        connection.request("POST", target, headers=self._headers, preload_content=False)
+        method = str(self._request.method)
+        with contextlib.suppress(BrokenPipeError):  # a refusal may come before the body is sent
+            connection.request(
+                method,
+                target,
+                self._body,
+                self._headers,
+                chunked=self._body is not None,
+                preload_content=False,
+            )
         response = connection.getresponse()
         if response.status >= 400:
             said = _message(response.read(REFUSAL_BYTES))
             raise APIError(said, explanation=said)
+        self.receive(response.stream(CHUNK_BYTES))
+        self._is_whole = True
+
+    def receive(self, chunks: Iterable[bytes]) -> None:
+        """Take the answer as it comes, in the reading thread."""
         rest = b""
-        for chunk in response.stream(CHUNK_BYTES):
+        for chunk in chunks:
             *whole, rest = (rest + chunk).split(b"\n")
             for raw in whole:
                 self._take(raw)
         self._take(rest)
-        self._is_whole = True
 
     def _take(self, raw: bytes) -> None:
         if not raw.strip():
