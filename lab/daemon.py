@@ -201,6 +201,7 @@ class Daemon:
             "ip6tables": False,
             "ip-forward": False,
             "ip-masq": False,
+            "exec-opts": ["native.cgroupdriver=cgroupfs"],  # systemd's would want another name
             "cgroup-parent": f"/{self.cgroup}",
             "registry-mirrors": [f"http://{self.registry}"],
             "max-download-attempts": self.download_attempts,

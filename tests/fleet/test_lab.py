@@ -20,7 +20,7 @@ from lab.made_images import tiny_layer, tiny_run
 from lab.place import PROJECT
 from lab.pushing import Pusher
 from lab.registry import Registry
-from lab.state import State
+from lab.state import State, end
 from tests.fleet.containers import answers, ask, start
 from tests.hosts.waiting import until
 
@@ -28,10 +28,11 @@ pytestmark = pytest.mark.fleet
 COMPATIBLE = "1.1.2"
 
 
-def run_lab(verb: str) -> subprocess.CompletedProcess[str]:
+def run_lab(verb: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "lab", verb],
         cwd=PROJECT,
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         timeout=120,
@@ -50,6 +51,18 @@ class TestUp:
         assert time.monotonic() - begun < 5
         assert State(lab.place).processes == before
 
+    def test_up_starts_again_what_died(self, lab: Lab) -> None:
+        before = State(lab.place).process("files")
+        assert before is not None
+        end(before)
+        assert run_lab("status").returncode == 1
+
+        said = run_lab("up")
+
+        assert said.returncode == 0, said.stderr
+        assert State(lab.place).process("files") not in {None, before}
+        assert run_lab("status").returncode == 0
+
     def test_env_names_a_daemon_that_answers(self, lab: Lab) -> None:
         variables = dict(line.split("=", 1) for line in run_lab("env").stdout.splitlines())
 
@@ -59,6 +72,20 @@ class TestUp:
 
     def test_status_ends_well(self, lab: Lab) -> None:
         assert run_lab("status").returncode == 0
+
+    @pytest.mark.parametrize(
+        ("name", "text", "says"),
+        [
+            ("ABM_LAB_REGISTRY_PORT", "five", "ABM_LAB_REGISTRY_PORT is 'five', which is not"),
+            ("ABM_LAB_DIR", "/tmp/" + "long" * 20, "Set ABM_LAB_DIR to a short one"),
+        ],
+    )
+    def test_a_wrong_setting_is_refused_in_words(self, name: str, text: str, says: str) -> None:
+        said = run_lab("up", **{name: text})
+
+        assert said.returncode == 1
+        assert says in said.stderr
+        assert "Traceback" not in said.stderr
 
     def test_elsewhere_than_on_linux_as_root_one_line_says_so(self, tmp_path: Path) -> None:
         def nobody() -> None:

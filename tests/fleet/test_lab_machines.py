@@ -19,17 +19,18 @@ import pytest
 from docker.errors import DockerException
 from docker.models.containers import Container
 
+from lab import file_server
 from lab.daemon import CGROUPS
 from lab.fleet import Lab
 from lab.made_images import made_up_layers, tiny_layer, tiny_run
 from lab.network import mounts_below
 from lab.own import OwnDaemon, end_leftovers, own_daemon, own_registry
-from lab.place import PROJECT, LabError
+from lab.place import PROJECT, LabError, Place
 from lab.pushing import Layer, Pusher
 from lab.registry import Registry
 from lab.state import State, end
 from tests.fleet.conftest import MakeDaemon
-from tests.fleet.containers import answers, start
+from tests.fleet.containers import answers, free_port, start
 from tests.hosts.waiting import until
 
 pytestmark = pytest.mark.fleet
@@ -199,6 +200,30 @@ class TestState:
 
         assert traces(short_folder / "tests", bridge, cgroup) == [str(short_folder / "tests")]
         assert list((short_folder / "tests").iterdir()) == []
+
+
+class TestDown:
+    def test_nothing_is_left_of_a_lab_but_its_files(
+        self, short_folder: Path, lab: Lab, registry_address: str
+    ) -> None:
+        other = Lab(Place(short_folder, free_port(), free_port(), 1))
+        state = State(other.place)
+        other.registry.start(state)
+        other.local.start(state)
+        file_server.start(other.place, state)
+        with contextlib.closing(other.local.client()) as client:
+            start(client, f"{registry_address}/lab/tiny")
+        processes = [state.process(name) for name in state.processes]
+        assert len(processes) == 4
+
+        other.down()
+        other.down()
+
+        assert not any(process.is_running() for process in processes if process)
+        left = traces(short_folder, other.local.bridge, other.local.cgroup)
+        assert left == [str(short_folder)]
+        assert State(other.place).links == []
+        assert (other.local.data / "overlay2").is_dir()
 
 
 class TestOwnRegistry:
