@@ -37,6 +37,14 @@ try:
     ADMIN_PASSWORD = read.secret("ADMIN_PASSWORD")
     ENGINES_DIR = read.existing_folder("ENGINES_DIR")
     DEFAULT_ENGINE_RUNNER = read.choice("DEFAULT_ENGINE_RUNNER", "local", ["local", "docker"])
+    # Detection reads these three itself, as every Docker client does.
+    DOCKER_HOST = read.text("DOCKER_HOST", "")
+    DOCKER_TLS_VERIFY = read.text("DOCKER_TLS_VERIFY", "")
+    DOCKER_CERT_PATH = read.text("DOCKER_CERT_PATH", "~/.docker")
+    DOCKER_ENGINE_HOST = read.text("DOCKER_ENGINE_HOST", "127.0.0.1")
+    ENGINE_NETWORK = read.text("ENGINE_NETWORK", "")
+    ENGINE_IDLE_MINUTES = read.number("ENGINE_IDLE_MINUTES", 5, least=0, most=10_000)
+    IDLE_ENGINE_CHECK_INTERVAL = read.seconds("IDLE_ENGINE_CHECK_INTERVAL", 60)
     ENGINE_PORT_START = read.number("ENGINE_PORT_START", 8766, least=1024, most=65535)
     ENGINE_PORT_MAX = read.number(
         "ENGINE_PORT_MAX", max(9765, ENGINE_PORT_START), least=ENGINE_PORT_START, most=65535

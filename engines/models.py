@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
@@ -59,6 +60,20 @@ class Engine(models.Model):
         max_length=300, blank=True, help_text="Runs elsewhere, under a debugger; abm only asks it."
     )
 
+    image = models.CharField(max_length=300, blank=True, help_text="Without the tag.")
+    platform = models.CharField(max_length=40, blank=True, help_text="Empty takes the host's.")
+    image_id = models.CharField(max_length=80, blank=True, help_text="What a start runs.")
+    image_digest = models.CharField(max_length=80, blank=True, help_text="Of its registry.")
+    previous_image_id = models.CharField(max_length=80, blank=True)
+    previous_image_digest = models.CharField(max_length=80, blank=True)
+    uses_gpu = models.BooleanField(default=False)
+    gpus = models.JSONField(default=list, blank=True, help_text="UUIDs; empty takes every card.")
+    ports = models.JSONField(default=list, blank=True, help_text="[PortBinding]")
+    mounts = models.JSONField(default=list, blank=True, help_text="[Mount]")
+    limits = models.JSONField(
+        default=dict, blank=True, help_text="The rest of ContainerSpec that a user set."
+    )
+
     state = models.CharField(max_length=16, choices=State.choices, default=State.ABSENT)
     state_at = models.DateTimeField(default=timezone.now)
     state_text = models.TextField(blank=True, help_text="More about the state, in words.")
@@ -76,9 +91,28 @@ class Engine(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     installed_at = models.DateTimeField(null=True, blank=True)
     busy_until = models.DateTimeField(null=True, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True, help_text="End of the last request.")
+    idle_minutes = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Stopped after so long unused; 0 never; empty = setting."
+    )
+
+    auto_updates = models.BooleanField(default=False)
+    update_checked_at = models.DateTimeField(null=True, blank=True)
+    update_digest = models.CharField(max_length=80, blank=True, help_text="Newer, at its registry.")
+    update_text = models.TextField(blank=True, help_text="What the last check found, in words.")
+    consent_text = models.TextField(blank=True, help_text="What was agreed to, as it stood.")
+    consented_at = models.DateTimeField(null=True, blank=True)
+    consented_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
 
     parameters = models.JSONField(default=dict, blank=True, help_text="Set by users.")
     environment = models.JSONField(default=dict, blank=True)
+    secrets = models.JSONField(default=dict, blank=True, help_text="{NAME: encrypted value}")
     default_language = models.CharField(max_length=16, blank=True)
     is_default = models.BooleanField(default=False)
     keep_running = models.BooleanField(default=False)
@@ -119,6 +153,19 @@ class Engine(models.Model):
     @property
     def is_running(self) -> bool:
         return self.state == self.State.RUNNING
+
+    @property
+    def idle_limit(self) -> int:
+        """Minutes unused after which it is stopped; 0 for never."""
+        return settings.ENGINE_IDLE_MINUTES if self.idle_minutes is None else self.idle_minutes
+
+    @property
+    def stops_at(self) -> datetime | None:
+        """When it is stopped if nobody uses it till then; None for never."""
+        if self.state != self.State.RUNNING or self.keep_running or not self.idle_limit:
+            return None
+        since = max(filter(None, (self.used_at, self.state_at, self.busy_until)))
+        return since + timedelta(minutes=self.idle_limit)
 
     @property
     def definition_text(self) -> str:

@@ -98,10 +98,10 @@ def restart_due() -> None:
             services.start_engine(engine, user=None)
 
 
-def start_kept() -> None:
-    """At abm's start: bring up what is to be kept running and does not run."""
+def start_kept(host: Host) -> None:
+    """At abm's start: bring up what is to be kept running on `host` and does not run."""
     wanted = Engine.objects.filter(
-        Q(state=S.STOPPED) | Q(state=S.FAILED), keep_running=True, host__is_enabled=True
+        Q(state=S.STOPPED) | Q(state=S.FAILED), keep_running=True, host=host
     ).select_related("host")
     for engine in wanted:
         if not Job.objects.filter(engine=engine, status__in=Job.OPEN).exists():

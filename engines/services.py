@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -10,7 +11,9 @@ from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
 from catalog.models import CatalogEntry, CatalogSource, Variant
+from engines.consent import note_consent
 from engines.models import Engine, EngineModel
+from engines.verdict import verdict
 from hosts.models import Host
 from jobs.events import announce
 from jobs.models import Job
@@ -32,15 +35,31 @@ def _submit(engine: Engine, action: Job.Action, user: User | None, **params: Any
     )
 
 
-def install_engine(variant: Variant, *, host: Host, user: User | None, starts: bool = False) -> Job:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person chose in the install dialog beside variant and host."""
+
+    starts: bool = False
+    platform: str = ""
+    """Of an image, such as `linux/arm64`; empty takes the host's own."""
+    overrules: bool = False
+    """An admin's word against a refusal for want of a GPU, memory or architecture."""
+    consents: bool = False
+    """To the licence or warning that the entry names."""
+
+
+def install_engine(variant: Variant, *, host: Host, user: User | None, wish: Wish = Wish()) -> Job:
     """Install a variant on a host; asked twice, both get the one job that does it.
 
-    Raises Refused ENGINE_EXISTS, ENGINE_NAME_TAKEN, HOST_NOT_READY or VARIANT_WITHDRAWN.
+    Raises Refused ENGINE_EXISTS, ENGINE_NAME_TAKEN, HOST_NOT_READY, DOES_NOT_FIT,
+    CONSENT_MISSING or VARIANT_WITHDRAWN.
     """
     require_role(user, User.Role.OPERATOR)
     entry = variant.entry
     _check_installable(variant, entry, host)
-    engine = _row_for(variant, entry, host)
+    _check_fit(variant, host, wish, user)
+    engine = _row_for(variant, entry, host, wish)
+    note_consent(engine, entry, consents=wish.consents, user=user)
     open_job = Job.objects.filter(engine=engine, status__in=Job.OPEN).first()
     if open_job is not None and open_job.action == Action.INSTALL:
         return open_job
@@ -49,7 +68,7 @@ def install_engine(variant: Variant, *, host: Host, user: User | None, starts: b
             "ENGINE_EXISTS", f"{engine} is already installed on {host}.", engine=engine.pk
         )
     try:
-        return _submit(engine, Action.INSTALL, user, starts=starts)
+        return _submit(engine, Action.INSTALL, user, starts=wish.starts)
     except Refused as refusal:
         pk = refusal.params.get("job")
         other = Job.objects.filter(
@@ -68,21 +87,29 @@ def _check_installable(variant: Variant, entry: CatalogEntry, host: Host) -> Non
     if not host.is_usable:
         why = host.state_text or host.get_state_display()
         raise Refused("HOST_NOT_READY", f"{host} cannot take engines now: {why}")
-    if host.host_type == Host.Type.SUBPROCESS and not entry.folder:
-        raise Refused(
-            "HOST_TYPE_UNSUITABLE",
-            f"{entry} comes as a Docker image; {host} runs engines as processes. "
-            "Choose a Docker host.",
-        )
 
 
-def _row_for(variant: Variant, entry: CatalogEntry, host: Host) -> Engine:
+def _check_fit(variant: Variant, host: Host, wish: Wish, user: User | None) -> None:
+    found = verdict(variant, host, platform=wish.platform)
+    if found.fits:
+        return
+    if wish.overrules and found.can_overrule:
+        require_role(user, User.Role.ADMIN)
+        return
+    way = " An admin may install it all the same." if found.can_overrule else ""
+    raise Refused("DOES_NOT_FIT", f"{variant.entry} on {host}: {found.text}.{way}")
+
+
+def _row_for(variant: Variant, entry: CatalogEntry, host: Host, wish: Wish) -> Engine:
     """The engine's row, made if need be; refuses a namesake from another source."""
     values = {
         "variant": variant,
         "display_name": entry.display_name,
         "engine_type": entry.engine_type,
         "tag": variant.tag,
+        "image": variant.image if host.is_docker else "",
+        "platform": wish.platform,
+        "uses_gpu": host.is_docker and variant.needs_gpu and bool(host.has_gpu),
     }
     try:
         with transaction.atomic():

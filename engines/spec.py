@@ -8,7 +8,12 @@ from typing import Any
 from django.conf import settings
 
 from engines.models import Engine
+from hosts.deployment import deployment_id
 from hosts.runners.base import EngineSpec
+from hosts.runners.container import ContainerSpec, Mount, PortBinding
+
+DEFAULT_PORT = 8766
+"""Where engines of the seed's images listen inside."""
 
 
 def spec_of(engine: Engine) -> EngineSpec:
@@ -32,7 +37,37 @@ def spec_of(engine: Engine) -> EngineSpec:
         environment={str(key): str(value) for key, value in engine.environment.items()},
         samples_dir=Path(engine.host.samples_path or settings.DATA_DIR / "samples"),
         models_dir=Path(engine.host.models_path or settings.DATA_DIR / "models"),
+        container=_container(engine) if engine.host.is_docker else None,
     )
+
+
+def _container(engine: Engine) -> ContainerSpec:
+    """What is said of an engine that runs in a container: the catalog's word, then the user's."""
+    extras = engine.definition.get("abm") or {}
+    limits = engine.limits
+    return ContainerSpec(
+        image=f"{engine.image}:{engine.tag}",
+        image_id=engine.image_id,
+        deployment=deployment_id(),
+        platform=engine.platform,
+        engine_port=int(extras.get("port") or DEFAULT_PORT),
+        network=settings.ENGINE_NETWORK,
+        ports=tuple(PortBinding(**row) for row in engine.ports),
+        mounts=tuple(Mount(**row) for row in engine.mounts),
+        gpus=(tuple(engine.gpus) or ("all",)) if engine.uses_gpu else (),
+        cpus=limits.get("cpus"),
+        memory_bytes=limits.get("memory_bytes"),
+        shm_bytes=limits.get("shm_bytes"),
+        user=limits.get("user", ""),
+        entrypoint=_listed(limits.get("entrypoint")),
+        command=_listed(limits.get("command")),
+        extra_hosts=limits.get("extra_hosts", {}),
+        restart_policy=limits.get("restart_policy", "no"),
+    )
+
+
+def _listed(words: list[str] | None) -> tuple[str, ...] | None:
+    return None if words is None else tuple(words)
 
 
 def _below(source: Path, venv: str) -> Path:

@@ -22,7 +22,7 @@ def try_engine(request: HttpRequest, pk: int) -> HttpResponse:
     """Use the engine once and answer with the result as a part."""
     user = cast(User, request.user)
     engine = get_object_or_404(Engine.objects.select_related("host"), pk=pk)
-    call = _call(request, engine, user)
+    call = trials.begin(_call(request, engine, user))
     return answer_later(
         request,
         wait=partial(trials.send, call),

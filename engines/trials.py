@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from accounts.refused import Refused
 from accounts.roles import require_role
 from engines.client import CONNECT_SECONDS, EngineRefused, read_refusal, shared_transport
 from engines.functional import default_language
+from engines.idle import begin_use, end_use
 from engines.models import Engine, Trial
 from engines.schema import validated_parameters
 from engines.sound import NotWav, read_wav
@@ -39,6 +41,8 @@ class Call:
     content: bytes | None = None
     audio_seconds: float | None = None
     """Length of the recording that is sent."""
+    busy_until: datetime | None = None
+    """What `begin` wrote into the engine's row."""
     falls_back: Call | None = None
     """Asked instead when the engine does not know `path` (404 or 405)."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -185,6 +189,11 @@ def engine_thresholds(engine: Engine) -> dict[str, Any]:
     return {"qualityThresholds": chosen} if chosen else {}
 
 
+def begin(call: Call) -> Call:
+    """Mark the engine as in use; to be called before `send`, where the database may be asked."""
+    return replace(call, busy_until=begin_use(call.engine))
+
+
 async def send(call: Call) -> Answer:
     """Ask the engine without holding a thread. Raises Refused with the engine's own words."""
     started = time.perf_counter()
@@ -237,6 +246,8 @@ def keep(call: Call, answer: Answer) -> Trial:
         trial.audio_seconds = call.audio_seconds
     with transaction.atomic():
         trial.save(force_insert=True)
+        if call.busy_until is not None:
+            end_use(call.engine, call.busy_until)
         _forget_old(call)
     return trial
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import humanize
 
 from catalog.models import CatalogEntry, Variant
 from engines.models import Engine
 from hosts.models import Host
+from hosts.oci.platforms import Platform, best
 
 SPARE_DISK_BYTES = 500_000_000
+UNPACKED_TIMES = 2.5
+"""A layer on disk against its compressed size, where nobody tells: a guess on the safe side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,52 +24,164 @@ class Verdict:
     host: Host
     fits: bool
     text: str
+    warnings: tuple[str, ...] = ()
+    can_overrule: bool = False
+    """An admin may install all the same."""
     engine: Engine | None = None
     """What stands in the way, when it is an engine that is already there."""
 
 
-def verdicts(entry: CatalogEntry, variant: Variant) -> list[Verdict]:
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that does not fit, as the rest of a sentence that begins with the host."""
+
+    text: str
+    is_warning: bool = False
+    can_overrule: bool = False
+
+
+def verdicts(entry: CatalogEntry, variant: Variant, *, platform: str = "") -> list[Verdict]:
     """One for each host, those that fit first."""
     there = {
         engine.host_id: engine
         for engine in Engine.objects.filter(name=entry.name).exclude(state=Engine.State.ABSENT)
     }
-    rows = [_verdict(variant, host, there.get(host.pk)) for host in Host.objects.all()]
-    return sorted(rows, key=lambda row: not row.fits)
+    rows = [verdict(variant, host, there.get(host.pk), platform) for host in _hosts()]
+    return sorted(rows, key=lambda row: (not row.fits, bool(row.warnings), not row.can_overrule))
 
 
-def _verdict(variant: Variant, host: Host, engine: Engine | None) -> Verdict:
+def _hosts() -> list[Host]:
+    """Those a person uses: Docker that is not there is no row of every dialog."""
+    hosts = Host.objects.filter(is_enabled=True).exclude(state=Host.State.CLIENT_MISSING)
+    return list(hosts) or list(Host.objects.all())
+
+
+def verdict(
+    variant: Variant, host: Host, engine: Engine | None = None, platform: str = ""
+) -> Verdict:
+    """Whether `variant` fits `host`, where `engine` of the same name may be already."""
     if engine is not None:
         where = engine.variant.entry.source.name if engine.variant else "a removed source"
         same = engine.variant_id == variant.pk
-        text = "is installed there already" if same else f"has {engine} from {where} already"
+        text = "has it already" if same else f"has {engine} from {where} already"
         return Verdict(host, fits=False, text=text, engine=engine)
     if not host.is_usable:
         return Verdict(host, fits=False, text=host.state_text or host.get_state_display())
-    if host.host_type == Host.Type.SUBPROCESS and not variant.entry.folder:
+    problems = list(_problems(variant, host, platform))
+    refusals = [problem for problem in problems if not problem.is_warning]
+    if refusals:
         return Verdict(
             host,
             fits=False,
-            text="runs engines as processes; this one comes as a Docker image only",
+            text="does not fit: " + "; ".join(problem.text for problem in refusals),
+            can_overrule=all(problem.can_overrule for problem in refusals),
         )
-    return _by_room(variant, host)
+    warnings = tuple(problem.text for problem in problems)
+    return Verdict(host, fits=True, text="fits: " + _room(variant, host), warnings=warnings)
 
 
-def _by_room(variant: Variant, host: Host) -> Verdict:
-    """Disk and memory: what is needed against what is there, where both are known."""
-    free, memory = host.facts.get("disk_free"), host.facts.get("memory_total")
-    needed = variant.disk_bytes or 0
-    parts = [platform_text(host)]
-    if free is not None:
-        parts.append(f"{free / 1e9:.0f} GB disk free")
-        if needed and free < needed + SPARE_DISK_BYTES:
-            text = f"needs {needed / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free"
-            return Verdict(host, fits=False, text=text)
-    if memory:
-        parts.append(f"{memory / 1e9:.0f} GB memory")
-    return Verdict(host, fits=True, text="fits: " + ", ".join(part for part in parts if part))
+def _problems(variant: Variant, host: Host, platform: str) -> Iterator[Problem]:
+    if host.is_docker and not variant.image:
+        yield Problem("it comes as a folder, and this host runs images")
+        return
+    if not host.is_docker and not variant.entry.folder:
+        yield Problem("it comes as a Docker image, and this host runs processes")
+        return
+    if host.is_docker:
+        yield from _platform_problems(variant, host, platform)
+        yield from _gpu_problems(variant, host)
+    yield from _disk_problems(variant, host)
+    yield from _memory_problems(variant, host)
 
 
-def platform_text(host: Host) -> str:
-    """`Linux amd64`, as far as it is known."""
-    return f"{host.facts.get('system') or ''} {host.facts.get('machine') or ''}".strip()
+def _platform_problems(variant: Variant, host: Host, platform: str) -> Iterator[Problem]:
+    """Made for this architecture, or at least for one that the host emulates."""
+    machine = str(host.facts.get("machine") or "")
+    made_for = [str(one) for one in ([platform] if platform else variant.platforms)]
+    if not machine or not made_for:
+        return
+    own = Platform.parse(f"linux/{machine}")
+    offered = [Platform.parse(one) for one in made_for]
+    if best(offered, own) is not None:
+        return
+    emulated = [Platform.parse(str(one)) for one in host.facts.get("emulated") or []]
+    words = f"the image is for {_listed(made_for)}, this host is {machine}"
+    if any(best(offered, one) is not None for one in emulated):
+        yield Problem(f"{words}; it would be emulated, which is slow", is_warning=True)
+    else:
+        yield Problem(words, can_overrule=host.facts.get("emulated") is None)
+
+
+def _listed(platforms: list[str]) -> str:
+    return " and ".join(platform.removeprefix("linux/") for platform in platforms)
+
+
+def _gpu_problems(variant: Variant, host: Host) -> Iterator[Problem]:
+    if not variant.needs_gpu:
+        return
+    cards = host.facts.get("cards")
+    if host.has_gpu:
+        yield from _driver_problems(variant, host)
+    elif cards:
+        names = ", ".join(str(card.get("name")) for card in cards)
+        yield Problem(f"it needs a GPU, and containers cannot use {names} here", can_overrule=True)
+    else:
+        yield Problem("it needs a GPU, and none can be used here", can_overrule=True)
+
+
+def _driver_problems(variant: Variant, host: Host) -> Iterator[Problem]:
+    """Minimum driver and CUDA, where both sides are known."""
+    extras = variant.entry.extra.get("abm") or {}
+    versions = host.facts.get("versions") or {}
+    for key, name in (("min_driver", "NVIDIA driver"), ("min_cuda", "CUDA")):
+        wanted, there = str(extras.get(key) or ""), str(versions.get(name) or "")
+        if wanted and there and _numbers(there) < _numbers(wanted):
+            yield Problem(f"it needs {name} {wanted}, this host has {there}", can_overrule=True)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def _disk_problems(variant: Variant, host: Host) -> Iterator[Problem]:
+    free, needed = host.facts.get("disk_free"), needed_disk(variant)
+    if free is None or not needed or free >= needed + SPARE_DISK_BYTES:
+        return
+    size = humanize.naturalsize(needed)
+    if variant.download_bytes and variant.image:
+        size += f" ({humanize.naturalsize(variant.download_bytes)} to download, then unpacked)"
+    yield Problem(f"it needs {size} of disk, {humanize.naturalsize(free)} are free")
+
+
+def needed_disk(variant: Variant) -> int:
+    """Bytes on disk after the install; 0 where nobody knows."""
+    if variant.disk_bytes:
+        return variant.disk_bytes
+    return int((variant.download_bytes or 0) * UNPACKED_TIMES)
+
+
+def _memory_problems(variant: Variant, host: Host) -> Iterator[Problem]:
+    needed, total = variant.entry.memory_bytes, host.facts.get("memory_total")
+    used = host.facts.get("memory_used")
+    if not needed or not total:
+        return
+    if needed > total:
+        words = f"it needs {humanize.naturalsize(needed)} of memory"
+        yield Problem(f"{words}, this host has {humanize.naturalsize(total)}", can_overrule=True)
+    elif used is not None and needed > total - used:
+        free = humanize.naturalsize(max(total - used, 0))
+        words = f"it needs {humanize.naturalsize(needed)} of memory, {free} are free now"
+        yield Problem(words, is_warning=True)
+
+
+def _room(variant: Variant, host: Host) -> str:
+    """What there is, in numbers."""
+    facts = host.facts
+    parts = [f"{facts.get('system') or ''} {facts.get('machine') or ''}".strip()]
+    if variant.needs_gpu and facts.get("cards"):
+        parts += [str(card.get("name")) for card in facts["cards"]]
+    if facts.get("disk_free") is not None:
+        parts.append(f"{humanize.naturalsize(facts['disk_free'], format='%.0f')} disk free")
+    if facts.get("memory_total"):
+        parts.append(f"{humanize.naturalsize(facts['memory_total'], format='%.0f')} memory")
+    return ", ".join(part for part in parts if part)

@@ -14,6 +14,7 @@ from accounts.refused import Refused
 from catalog.models import CatalogEntry, EngineType, Variant
 from engines import attach as attachments
 from engines import preferences, services
+from engines.consent import consent_of
 from engines.models import Engine, EngineModel
 from engines.pages import TABS, engine_context
 from engines.queries import EngineFilter, engines_page, engines_shown, hosts_with_engines
@@ -80,12 +81,18 @@ def choose(request: HttpRequest, entry_pk: int) -> HttpResponse:
         raise Refused("VARIANT_MISSING", f"{entry} has no variant to install. An admin adds one.")
     wanted = request.GET.get("variant", "")
     chosen = next((row for row in variants if str(row.pk) == wanted), None) or variants[0]
+    platform = request.GET.get("platform", "")
+    platform = platform if platform in chosen.platforms else ""
+    found = verdicts(entry, chosen, platform=platform)
     context = {
         "nav": "catalog",
         "entry": entry,
         "variants": variants,
         "chosen": chosen,
-        "verdicts": verdicts(entry, chosen),
+        "verdicts": found,
+        "platform": platform,
+        "consent": consent_of(entry),
+        "can_overrule": any(row.can_overrule for row in found),
         "viewer": request.user,
     }
     template = "engines/_choose.html" if _is_htmx(request) else "engines/choose.html"
@@ -100,7 +107,12 @@ def install(request: HttpRequest) -> HttpResponse:
         get_object_or_404(Variant.objects.select_related("entry__source"), pk=variant_pk),
         host=get_object_or_404(Host, pk=host_pk),
         user=_user(request),
-        starts=request.POST.get("starts") == "on",
+        wish=services.Wish(
+            starts=request.POST.get("starts") == "on",
+            platform=request.POST.get("platform", "")[:40],
+            overrules=request.POST.get("overrules") == "on",
+            consents=request.POST.get("consents") == "on",
+        ),
     )
     answer = redirect("jobs:job", pk=job.pk)
     return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer

@@ -41,6 +41,9 @@ class Host(models.Model):
     models_path = models.CharField(max_length=500, blank=True)
     state = models.CharField(max_length=20, choices=State.choices, default=State.STARTING)
     state_text = models.TextField(blank=True, help_text="Why, in one sentence with the way out.")
+    advice = models.JSONField(
+        default=dict, blank=True, help_text="The way out: {steps, links, note, skip}."
+    )
     facts = models.JSONField(default=dict, blank=True, help_text="HostFacts as read last.")
     seen_at = models.DateTimeField(null=True, blank=True)
     last_checked_at = models.DateTimeField(null=True, blank=True)
@@ -58,6 +61,15 @@ class Host(models.Model):
     @property
     def is_usable(self) -> bool:
         return self.is_enabled and self.state in self.USABLE
+
+    @property
+    def is_docker(self) -> bool:
+        return self.host_type != self.Type.SUBPROCESS
+
+    @property
+    def docker_version(self) -> str:
+        """Of the daemon, as it was read last."""
+        return str((self.facts.get("versions") or {}).get(self.facts.get("product") or "") or "")
 
     @property
     def is_stale(self) -> bool:

@@ -20,6 +20,20 @@ from jobs.events import announce
 log = logging.getLogger(__name__)
 
 LOCAL_HOST_ID = "local"
+DOCKER_HOST_ID = "docker:local"
+
+
+def ensure_hosts() -> None:
+    """The built-in hosts, at each start. DEFAULT_ENGINE_RUNNER=docker does without processes."""
+    if settings.DEFAULT_ENGINE_RUNNER == "local":
+        ensure_local_host()
+    ensure_docker_host()
+    if settings.DEFAULT_ENGINE_RUNNER == "local":
+        return
+    local = Host.objects.filter(host_id=LOCAL_HOST_ID)
+    local.filter(engines=None).delete()
+    for host in local.filter(is_enabled=True):
+        set_host_enabled(host, is_enabled=False, user=None)
 
 
 def ensure_local_host() -> Host:
@@ -34,6 +48,23 @@ def ensure_local_host() -> Host:
             "is_available": True,
             "display_name": "This machine",
             "host_type": Host.Type.SUBPROCESS,
+            "samples_path": str(settings.DATA_DIR / "samples"),
+            "models_path": str(settings.DATA_DIR / "models"),
+        },
+    )
+    return host
+
+
+def ensure_docker_host() -> Host:
+    """The built-in host for engines in this machine's Docker, whether or not there is one.
+
+    What state Docker is in, and the way out, stands on its page; Skip switches it off.
+    """
+    host, _ = Host.objects.get_or_create(
+        host_id=DOCKER_HOST_ID,
+        defaults={
+            "display_name": "Docker on this machine",
+            "host_type": Host.Type.DOCKER_LOCAL,
             "samples_path": str(settings.DATA_DIR / "samples"),
             "models_path": str(settings.DATA_DIR / "models"),
         },
@@ -61,7 +92,8 @@ def set_host_enabled(host: Host, *, is_enabled: bool, user: User | None) -> Host
     host.is_enabled = is_enabled
     host.state = Host.State.STARTING if is_enabled else Host.State.DISABLED
     host.state_text = "" if is_enabled else "Switched off by an admin."
-    host.save(update_fields=["is_enabled", "state", "state_text", "updated_at"])
+    host.advice = {}
+    host.save(update_fields=["is_enabled", "state", "state_text", "advice", "updated_at"])
     words = "switched on" if is_enabled else "switched off"
     announce("hosts", "host.changed", text=f"{host} was {words}", pk=host.pk)
     return host

@@ -68,6 +68,29 @@ def probe(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+def skip(request: HttpRequest, pk: int) -> HttpResponse:
+    """Do without this host: it is switched off, and no page speaks of it any more."""
+    return _switched(request, pk, is_enabled=False)
+
+
+@require_POST
+def use(request: HttpRequest, pk: int) -> HttpResponse:
+    """Switch it on again, and look at once."""
+    return _switched(request, pk, is_enabled=True)
+
+
+def _switched(request: HttpRequest, pk: int, *, is_enabled: bool) -> HttpResponse:
+    host = get_object_or_404(Host, pk=pk)
+    services.set_host_enabled(host, is_enabled=is_enabled, user=_user(request))
+    if is_enabled:
+        services.ask_probe(host, user=_user(request))
+    if not _is_htmx(request):
+        return redirect("hosts:host", pk=pk)
+    context = {"host": _shown(pk), "viewer": request.user, "is_asked": is_enabled}
+    return render(request, "hosts/_head.html", context)
+
+
+@require_POST
 def change(request: HttpRequest, pk: int) -> HttpResponse:
     shown = get_object_or_404(Host, pk=pk)
     require_role(_user(request), User.Role.ADMIN)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from hosts.models import Host
 from hosts.runners.base import EngineRunner, HostFacts, RunnerError
+from hosts.runners.docker.detection import DockerState, detect
 from hosts.runners.registry import open_runner
 from jobs.events import announce, hint
 
@@ -21,28 +24,35 @@ def runner_of(host: Host) -> EngineRunner:
     return open_runner(host.host_type, data_dir=settings.DATA_DIR)
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a look at a host found; `facts` and `advice` are ready for their columns."""
+
+    state: Host.State
+    text: str
+    facts: dict[str, Any] | None = None
+    advice: dict[str, Any] = field(default_factory=dict)
+
+
 def probe(host: Host) -> Host:
     """Read the host's facts and write down its state; a failure is a state, not an error."""
     now = timezone.now()
     before = (host.state, host.state_text)
-    try:
-        with runner_of(host) as runner:
-            facts = runner.probe()
-    except RunnerError as error:
-        host.is_available = False
-        host.state, host.state_text = Host.State.UNREACHABLE, error.message
-    else:
-        host.is_available = True
-        host.facts = asdict(facts)
-        host.state, host.state_text = _judge(facts)
-        host.seen_at = now
+    found = EXAMINERS[host.host_type](host)
+    host.state, host.state_text, host.advice = found.state, found.text, found.advice
+    host.is_available = found.state in Host.USABLE
     host.last_checked_at = now
+    if found.facts is not None:
+        host.facts, host.seen_at = found.facts, now
+        host.has_gpu = found.facts.get("has_gpu_runtime", host.has_gpu)
     host.save(
         update_fields=[
             "is_available",
             "state",
             "state_text",
+            "advice",
             "facts",
+            "has_gpu",
             "seen_at",
             "last_checked_at",
             "updated_at",
@@ -55,6 +65,53 @@ def probe(host: Host) -> Host:
     else:
         hint("hosts", "host.changed", pk=host.pk)
     return host
+
+
+def _examine_processes(host: Host) -> Examined:
+    try:
+        with runner_of(host) as runner:
+            facts = runner.probe()
+    except RunnerError as error:
+        return Examined(Host.State.UNREACHABLE, error.message)
+    state, text = _judge(facts)
+    return Examined(state, text, facts=asdict(facts))
+
+
+DOCKER_STATES = {
+    DockerState.DISABLED: Host.State.DISABLED,
+    DockerState.NOT_INSTALLED: Host.State.CLIENT_MISSING,
+    DockerState.UNREACHABLE: Host.State.UNREACHABLE,
+    DockerState.PERMISSION_DENIED: Host.State.PERMISSION_DENIED,
+    DockerState.API_TOO_OLD: Host.State.TOO_OLD,
+    DockerState.STARTING: Host.State.STARTING,
+    DockerState.AVAILABLE: Host.State.AVAILABLE,
+    DockerState.NO_GPU_RUNTIME: Host.State.AVAILABLE_NO_GPU,
+    DockerState.DEGRADED: Host.State.DEGRADED,
+    DockerState.ERROR: Host.State.ERROR,
+}
+
+
+def _examine_docker(host: Host) -> Examined:
+    found = detect(is_enabled=host.is_enabled)
+    advice = {
+        "steps": [asdict(step) for step in found.way_out],
+        "links": [asdict(link) for link in found.links],
+        "note": found.note,
+        "skip": found.skip,
+        "detail": found.detail,
+    }
+    return Examined(
+        DOCKER_STATES[found.state],
+        found.sentence,
+        facts=asdict(found.facts) if found.facts else None,
+        advice={key: value for key, value in advice.items() if value},
+    )
+
+
+EXAMINERS: dict[str, Callable[[Host], Examined]] = {
+    Host.Type.SUBPROCESS: _examine_processes,
+    Host.Type.DOCKER_LOCAL: _examine_docker,
+}
 
 
 def probe_asked(host_pk: int) -> None:

@@ -57,6 +57,43 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "image",
+                    models.CharField(blank=True, help_text="Without the tag.", max_length=300),
+                ),
+                (
+                    "platform",
+                    models.CharField(
+                        blank=True, help_text="Empty takes the host's.", max_length=40
+                    ),
+                ),
+                (
+                    "image_id",
+                    models.CharField(blank=True, help_text="What a start runs.", max_length=80),
+                ),
+                (
+                    "image_digest",
+                    models.CharField(blank=True, help_text="Of its registry.", max_length=80),
+                ),
+                ("previous_image_id", models.CharField(blank=True, max_length=80)),
+                ("previous_image_digest", models.CharField(blank=True, max_length=80)),
+                ("uses_gpu", models.BooleanField(default=False)),
+                (
+                    "gpus",
+                    models.JSONField(
+                        blank=True, default=list, help_text="UUIDs; empty takes every card."
+                    ),
+                ),
+                ("ports", models.JSONField(blank=True, default=list, help_text="[PortBinding]")),
+                ("mounts", models.JSONField(blank=True, default=list, help_text="[Mount]")),
+                (
+                    "limits",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="The rest of ContainerSpec that a user set.",
+                    ),
+                ),
+                (
                     "state",
                     models.CharField(
                         choices=[
@@ -103,10 +140,45 @@ class Migration(migrations.Migration):
                 ("installed_at", models.DateTimeField(blank=True, null=True)),
                 ("busy_until", models.DateTimeField(blank=True, null=True)),
                 (
+                    "used_at",
+                    models.DateTimeField(
+                        blank=True, help_text="End of the last request.", null=True
+                    ),
+                ),
+                (
+                    "idle_minutes",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        help_text="Stopped after so long unused; 0 never; empty = setting.",
+                        null=True,
+                    ),
+                ),
+                ("auto_updates", models.BooleanField(default=False)),
+                ("update_checked_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "update_digest",
+                    models.CharField(
+                        blank=True, help_text="Newer, at its registry.", max_length=80
+                    ),
+                ),
+                (
+                    "update_text",
+                    models.TextField(blank=True, help_text="What the last check found, in words."),
+                ),
+                (
+                    "consent_text",
+                    models.TextField(blank=True, help_text="What was agreed to, as it stood."),
+                ),
+                ("consented_at", models.DateTimeField(blank=True, null=True)),
+                (
                     "parameters",
                     models.JSONField(blank=True, default=dict, help_text="Set by users."),
                 ),
                 ("environment", models.JSONField(blank=True, default=dict)),
+                (
+                    "secrets",
+                    models.JSONField(blank=True, default=dict, help_text="{NAME: encrypted value}"),
+                ),
                 ("default_language", models.CharField(blank=True, max_length=16)),
                 ("is_default", models.BooleanField(default=False)),
                 ("keep_running", models.BooleanField(default=False)),
@@ -121,6 +193,16 @@ class Migration(migrations.Migration):
                 ("test_text", models.TextField(blank=True)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "consented_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 (
                     "host",
                     models.ForeignKey(

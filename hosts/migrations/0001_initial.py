@@ -66,6 +66,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "advice",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="The way out: {steps, links, note, skip}.",
+                    ),
+                ),
+                (
                     "facts",
                     models.JSONField(blank=True, default=dict, help_text="HostFacts as read last."),
                 ),

@@ -20,7 +20,7 @@ from catalog.models import CatalogEntry
 from catalog.services import ensure_sources
 from engines import preferences, services
 from engines.attach import attach_engine, detach_engine
-from engines.link import Link
+from engines.links.processes import ProcessLink
 from engines.models import Engine
 from engines.spec import spec_of
 from hosts.models import Host
@@ -88,8 +88,8 @@ def test_saving_a_file_restarts_it_and_a_fault_shows_its_traceback(
 ) -> None:
     start(mine, do)
     preferences.set_restarts_on_change(Engine.objects.get(pk=mine.pk), restarts=True, user=None)
-    link = Link()
     engine = Engine.objects.select_related("host").get(pk=mine.pk)
+    link = ProcessLink(engine.host)
     link._restart_if_saved(engine)
 
     server = folder / "server.py"

@@ -24,7 +24,7 @@ from abm.server import DRAIN_SECONDS, AbmServer
 from accounts.setup import admin_from_settings, needs_setup, new_setup_token
 from catalog.services import ensure_sources
 from engines.work import recover
-from hosts.services import ensure_local_host
+from hosts.services import ensure_hosts
 from jobs.services import interrupt_all
 
 CTRL_C_SECONDS = 2.0
@@ -96,7 +96,7 @@ def set_up() -> None:
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", verbosity=0, interactive=False)
     collect_static()
-    ensure_local_host()
+    ensure_hosts()
     ensure_sources()
     admin_from_settings()
 

@@ -1,0 +1,77 @@
+"""The link to engines in containers: Docker's own events, and a look at Docker now and then."""
+
+from __future__ import annotations
+
+import time
+
+from django.db import close_old_connections
+from django.db.models import QuerySet
+
+from engines.links.host import HostLink
+from engines.models import Engine
+from engines.observe import host_seen, start_kept
+from engines.spec import spec_of
+from hosts.deployment import deployment_id
+from hosts.link.docker_client import connect_here
+from hosts.link.docker_events import watch_containers
+from hosts.link.docker_seen import AllSeen, ContainerGone, ContainerSeen, Seen
+from hosts.link.watcher import HostLost, HostSeen
+from hosts.models import Host
+from hosts.runners.base import EngineRunner
+from hosts.work import probe, runner_of
+
+PROBE_SECONDS = 30.0
+AWAY_SECONDS = 5.0
+UNKNOWN_TO_DOCKER = (
+    Engine.State.ABSENT,
+    Engine.State.INSTALLING,
+    Engine.State.UNINSTALLING,
+)
+
+
+class DockerLink(HostLink):
+    """Keeps the rows of a Docker host's engines true."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self._is_first = True
+        self._probed_at = 0.0
+
+    def watch(self, host: Host) -> None:
+        if not self._probe(host):
+            self.ended.wait(AWAY_SECONDS)
+            return
+        with runner_of(host) as runner:
+            for seen in watch_containers(
+                connect_here, deployment_id(), self.ended, host_name=str(host)
+            ):
+                close_old_connections()
+                self._take(host, runner, seen)
+                is_due = time.monotonic() - self._probed_at >= PROBE_SECONDS
+                if (is_due or isinstance(seen, HostLost)) and not self._probe(host):
+                    return
+
+    def _probe(self, host: Host) -> bool:
+        """Read its facts and state; whether engines can run there."""
+        host.refresh_from_db()
+        self._probed_at = time.monotonic()
+        return host.is_enabled and probe(host).is_usable
+
+    def _take(self, host: Host, runner: EngineRunner, seen: Seen) -> None:
+        if isinstance(seen, ContainerSeen | ContainerGone):
+            for engine in self._engines(host).filter(name=seen.engine):
+                self.observed(host, engine.name, runner.status(spec_of(engine)))
+        elif isinstance(seen, AllSeen):
+            for engine in self._engines(host).exclude(name__in=seen.engines):
+                self.observed(host, engine.name, runner.status(spec_of(engine)))
+            if self._is_first:
+                # After the first look, so that engines that still run are not started again.
+                self._is_first = False
+                start_kept(host)
+        elif isinstance(seen, HostSeen):
+            host_seen(host)
+
+    @staticmethod
+    def _engines(host: Host) -> QuerySet[Engine]:
+        engines = Engine.objects.filter(host=host, attached_url="").select_related("host")
+        return engines.exclude(state__in=UNKNOWN_TO_DOCKER)
