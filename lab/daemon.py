@@ -112,6 +112,10 @@ class Daemon:
         """End dockerd alone and at once, as a crash does; `start` brings it back."""
         state.end(self.name, seconds=0)
 
+    def quit(self, state: State) -> None:
+        """End dockerd alone and politely: it ends its containers and keeps them."""
+        state.end(self.name, seconds=STOP_SECONDS)
+
     @property
     def _containerd(self) -> str:
         return f"{self.name}-containerd"

@@ -91,16 +91,17 @@ def tiny_run(**more: Any) -> dict[str, Any]:
         "Cmd": ["/bin/busybox", "httpd", "-f", "-p", PORT, "-h", "/www"],
         "Env": ["PATH=/bin"],
         "ExposedPorts": {f"{PORT}/tcp": {}},
+        "StopSignal": "SIGKILL",  # as a container's first process it ignores SIGTERM
         **more,
     }
 
 
 def _ensure_tiny(pusher: Pusher) -> None:
     layer = tiny_layer()
-    if not _is_there(pusher, "tiny", layer.digest):
+    key = digest_of(f"{layer.digest} {tiny_run()}".encode())
+    if not _is_there(pusher, "tiny", key):
         with step("image of tiny"):
-            run = tiny_run(Labels={KEY: layer.digest})
-            pusher.push("lab/tiny", "latest", [layer], run=run)
+            pusher.push("lab/tiny", "latest", [layer], run=tiny_run(Labels={KEY: key}))
 
 
 def _ensure_foreign(pusher: Pusher) -> None:

@@ -131,17 +131,26 @@ def end(process: psutil.Process, *, seconds: float = END_SECONDS) -> None:
             process.send_signal(number)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            if alive(process.pid, created) is None:
-                _reap(process.pid)
+            if _is_gone(process.pid, created):
                 return
             time.sleep(POLL_SECONDS)
     raise LabError(f"The process {process.pid} does not end, not even by SIGKILL.")
 
 
-def _reap(pid: int) -> None:
-    """Take leave of it, if it is a child of this process."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+def _is_gone(pid: int, created: float) -> bool:
+    """Whether the last thread of it has ended; a child of this process is taken leave of."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return alive(pid, created) is None and not _has_threads(pid)
+
+
+def _has_threads(pid: int) -> bool:
+    """A process whose first thread ended reads as a zombie while the others go on."""
+    try:
+        return len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

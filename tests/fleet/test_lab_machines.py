@@ -100,6 +100,22 @@ class TestOwnDaemon:
         with contextlib.closing(daemon.client()) as client:
             assert client.images.list()[0].tags == [f"{registry_address}/lab/tiny:latest"]
 
+    @pytest.mark.parametrize("how", ["stop", "kill"])
+    def test_its_containers_are_kept_over_a_restart(
+        self, daemon: OwnDaemon, registry_address: str, how: str
+    ) -> None:
+        with contextlib.closing(daemon.client()) as client:
+            container, port = start(client, f"{registry_address}/lab/tiny")
+            until(lambda: answers(port))
+
+            getattr(daemon, how)()
+            assert not daemon.daemon.answers()
+            daemon.start()
+
+            until(lambda: client.containers.get(container.id).status == "exited")
+            client.containers.get(container.id).start()
+            until(lambda: answers(port))
+
     def test_a_dead_containerd_is_repaired_as_well(self, daemon: OwnDaemon) -> None:
         containerd = daemon.state.process("docker-containerd")
         assert containerd is not None
