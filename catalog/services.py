@@ -13,7 +13,7 @@ from accounts.refused import Refused
 from accounts.roles import require_role
 from catalog.models import CatalogEntry, CatalogSource
 from catalog.reading import CatalogUnreadable, folder_hash, read_catalog, read_folder
-from catalog.source import FetchFailed, check_address
+from catalog.source import FetchFailed, check_address, names_private_address
 from catalog.sync import note_failure, write_reading
 from jobs.events import announce
 from jobs.models import Job
@@ -50,6 +50,9 @@ def _built_in(name: str, kind: CatalogSource.Kind, *, url: str = "") -> CatalogS
             source.is_enabled = True  # the settings had switched it off, not a person
         source.url, source.etag, source.last_modified = url, "", ""
         source.save(update_fields=["url", "etag", "last_modified", "is_enabled", "updated_at"])
+    if names_private_address(url) and not source.allows_private_addresses:
+        source.allows_private_addresses = True
+        source.save(update_fields=["allows_private_addresses", "updated_at"])
     return source
 
 

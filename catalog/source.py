@@ -137,6 +137,15 @@ def _sentences(parts: SplitResult, seconds: float) -> Iterator[None]:
         raise FetchFailed(f"{name} does not speak HTTP as it should.") from error
 
 
+def names_private_address(url: str) -> bool:
+    """Whether `url` itself says that it lies in a private network: who sets it, allows it."""
+    name = urlsplit(url).hostname or ""
+    try:
+        return name == "localhost" or not _is_public(name)
+    except ValueError:
+        return False
+
+
 def _addresses(parts: SplitResult, *, allows_private: bool) -> list[str]:
     """The addresses of the host; refused if any of them is not a public one."""
     port = parts.port or (443 if parts.scheme == "https" else 80)

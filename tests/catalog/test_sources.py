@@ -193,3 +193,23 @@ class TestAddSource:
 
         with pytest.raises(Refused, match="There is a source named mine already"):
             self.add()
+
+
+@pytest.mark.parametrize(
+    ("url", "is_allowed"),
+    [
+        ("http://127.0.0.1:5078/catalog.yaml", True),
+        ("http://localhost/catalog.yaml", True),
+        ("http://192.168.1.4/catalog.yaml", True),
+        ("https://example.org/catalog.yaml", False),
+    ],
+)
+def test_who_sets_a_private_address_as_the_catalog_allows_it(
+    settings: Settings, url: str, is_allowed: bool
+) -> None:
+    settings.CATALOG_URL, settings.CATALOG_SYNC = url, False
+
+    services.ensure_sources()
+
+    source = CatalogSource.objects.get(kind=CatalogSource.Kind.ONLINE)
+    assert source.allows_private_addresses is is_allowed
