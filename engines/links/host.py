@@ -13,7 +13,7 @@ from engines.models import Engine
 from engines.observe import engine_seen
 from engines.work import log_tail
 from hosts.models import Host
-from hosts.runners.base import EngineStatus
+from hosts.runners.base import EngineStatus, RunnerError
 from jobs.outcome import CancelToken
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class HostLink(threading.Thread):
                 if host is None:
                     break
                 self.watch(host)
-            except (DatabaseError, OSError) as error:
+            except (DatabaseError, OSError, RunnerError) as error:
                 log.warning("the link to host %s starts again: %s", self.host_pk, error)
                 self.ended.wait(RETRY_SECONDS)
         connection.close()
