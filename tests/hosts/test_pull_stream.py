@@ -17,7 +17,10 @@ from typing import Any
 
 import pytest
 
+from hosts.oci.manifests import Layer
+from hosts.oci.platforms import Platform
 from hosts.oci.reference import ImageReference
+from hosts.oci.sizes import ImageSizes
 from hosts.runners.base import (
     DiskFull,
     HostUnreachable,
@@ -32,6 +35,14 @@ from tests.hosts.replaying import IMAGE, Replay, replaying
 from tests.hosts.test_pull_progress import SIZES, recorded
 
 REFERENCE = ImageReference.parse("127.0.0.1:5000/lab/mid:1")
+KNOWN = ImageSizes(
+    REFERENCE,
+    "sha256:" + "2" * 64,
+    Platform("linux", "amd64"),
+    tuple(Layer(f"sha256:{key}{'0' * 52}", size) for key, size in SIZES.items()),
+    "sha256:" + "1" * 64,
+    (),
+)
 AT_ONCE = 0.5
 Start = Callable[..., Replay]
 
@@ -58,7 +69,7 @@ def pulled(replay: Replay, **more: Any) -> tuple[list[Progress], PulledImage]:
 
 
 def test_a_pull_ends_at_one_with_the_image_that_docker_has(start: Start) -> None:
-    told, image = pulled(start(stream=recorded("cold")), sizes=SIZES)
+    told, image = pulled(start(stream=recorded("cold")), sizes=KNOWN)
 
     assert image.id == IMAGE["Id"]
     assert list(image.digests) == IMAGE["RepoDigests"]
@@ -77,7 +88,7 @@ def test_no_progress_of_a_pull_goes_back(start: Start) -> None:
 
 
 def test_an_image_that_is_there_says_so(start: Start) -> None:
-    told, image = pulled(start(stream=recorded("up_to_date")), sizes=SIZES)
+    told, image = pulled(start(stream=recorded("up_to_date")), sizes=KNOWN)
 
     assert image.was_here
     assert told[-1].fraction == 1
@@ -110,13 +121,13 @@ def test_a_silent_pull_gives_a_word_every_second(start: Start, silent_after: int
     token = CancelToken()
     times: list[float] = []
     with pytest.raises(Cancelled):
-        for progress in pull(replay.client(), REFERENCE, cancel=token, sizes=SIZES):
+        for progress in pull(replay.client(), REFERENCE, cancel=token, sizes=KNOWN):
             times.append(time.monotonic())
-            if progress.stalled_for > 1.6:
+            if progress.stalled_for > 1.1:
                 token.cancel()
 
     assert max(after - before for before, after in pairwise(times)) < 1
-    assert len(times) >= 3
+    assert len(times) >= 2
 
 
 @pytest.mark.parametrize("silent_after", [-1, 10], ids=["before the head", "in mid-pull"])
@@ -173,7 +184,7 @@ def test_a_long_silence_is_said_once_with_the_way_out(start: Start) -> None:
     with pytest.raises(Cancelled):
         for progress in pull(replay.client(), REFERENCE, cancel=token, stall_notice=0.6):
             said.append(progress.line)
-            if progress.stalled_for > 2:
+            if progress.stalled_for > 1.3:
                 token.cancel()
 
     notices = [line for line in said if line.startswith("Nothing has come for")]

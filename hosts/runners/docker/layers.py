@@ -27,18 +27,16 @@ from hosts.runners.docker.layer import (
     LayerState,
     short_id,
 )
-from hosts.runners.docker.rate import Rate
+from hosts.runners.docker.rate import Rate, measured
 
 GUESSED_SIZE = 32 * 2**20
 """Bytes of a layer of which nothing is known yet, where no other layer's size is known either."""
 UNPACK_SHARE = 0.35
 """Share of a layer's work that is unpacking, until it is measured."""
 UNPACK_BOUNDS = (0.05, 0.8)
-MEASURED_AFTER = 1.0
-"""Seconds that each phase must have lasted before its measured rate is believed."""
 NOT_YET = 0.99
 """The bar's end until the image is there: the last hundredth is Docker's own last words."""
-SILENT = 5.0
+SILENT = 3.0
 """Seconds without a byte after which a speed no longer foretells an end."""
 
 
@@ -159,7 +157,7 @@ class PullLedger:
         if self._missing and speed < 1:
             return None
         download = self._missing / speed if self._missing else 0.0
-        unpacking = _speed(self._unpacked, self._unpack_seconds)
+        unpacking = measured(self._unpacked, self._unpack_seconds)
         if unpacking is None:
             return download / (1 - UNPACK_SHARE) if download else None
         unpack = sum(layer.left(layer.size or 0)[1] for layer in self._counted)
@@ -173,6 +171,12 @@ class PullLedger:
     @property
     def layers(self) -> tuple[LayerProgress, ...]:
         return tuple(layer.shown() for layer in self._layers.values())
+
+    @property
+    def finished_layers(self) -> frozenset[str]:
+        """Short ids of the layers that are on the host, by Docker's own word."""
+        ended = (layer for layer in self._layers.values() if layer.state in ENDED)
+        return frozenset(layer.id for layer in ended if not layer.is_claimed_cached)
 
     @property
     def _counted(self) -> list[Layer]:
@@ -219,11 +223,11 @@ class PullLedger:
             if total and current >= total:
                 return  # also said of a download that broke off; the next state tells
             resumed_at = (layer.size or total) - total if total else 0
-            reached = min(max(resumed_at, 0) + current, layer.size or current)
+            reached = _within(max(resumed_at, 0) + current, layer.size)
             self._receive(layer, reached)
         elif layer.state is LayerState.EXTRACTING:
             self._complete_download(layer)
-            reached = min(current, layer.size or current)
+            reached = _within(current, layer.size)
             if reached > layer.unpacked:
                 self._unpacked += reached - layer.unpacked
                 layer.unpacked, self._active_at = reached, self._at
@@ -274,8 +278,8 @@ class PullLedger:
 
     @property
     def _unpack_share(self) -> float:
-        down = _speed(self._received, self._download_seconds)
-        unpack = _speed(self._unpacked, self._unpack_seconds)
+        down = measured(self._received, self._download_seconds)
+        unpack = measured(self._unpacked, self._unpack_seconds)
         if down is None or unpack is None:
             return UNPACK_SHARE
         lowest, highest = UNPACK_BOUNDS
@@ -287,11 +291,10 @@ def _count(detail: Mapping[str, Any], key: str) -> int:
     return max(int(value), 0) if isinstance(value, int | float) else 0
 
 
+def _within(reached: int, size: int | None) -> int:
+    return reached if size is None else min(reached, size)
+
+
 def _weigh(left: tuple[int, int], share: float) -> float:
     download, unpack = left
     return download * (1 - share) + unpack * share
-
-
-def _speed(amount: int, seconds: float) -> float | None:
-    """Bytes per second, None until the phase has lasted long enough to tell."""
-    return amount / seconds if amount and seconds >= MEASURED_AFTER else None

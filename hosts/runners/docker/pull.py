@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,10 @@ from docker.errors import DockerException
 from docker.errors import ImageNotFound as NoSuchImage
 
 from hosts.oci.reference import ImageReference
-from hosts.runners.base import ImageNotFound, InstallFailed, Progress, RunnerError
-from hosts.runners.docker.errors import FOREIGN, explain, mapped, translated
+from hosts.oci.sizes import ImageSizes
+from hosts.runners.base import DiskFull, ImageNotFound, InstallFailed, Progress, RunnerError
+from hosts.runners.docker.errors import FOREIGN, explain, translated
+from hosts.runners.docker.kept_layers import LayerKeeper
 from hosts.runners.docker.layers import PullLedger
 from hosts.runners.docker.stream import DaemonStream, Line
 from jobs.outcome import CancelToken
@@ -26,6 +29,7 @@ FRAME_SECONDS = 0.25
 HEARTBEAT_SECONDS = 0.5
 STALL_NOTICE_SECONDS = 60.0
 THIS_MACHINE = "this machine"
+KEPT = "Finished layers are kept from here on: if this ends early, another try goes on from them."
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +57,7 @@ def pull(
     cancel: CancelToken,
     platform: str = "",
     auth: Mapping[str, str] | None = None,
-    sizes: Mapping[str, int | None] | None = None,
+    sizes: ImageSizes | None = None,
     cached: Collection[str] = (),
     host_name: str = THIS_MACHINE,
     step: str = "pull",
@@ -62,93 +66,168 @@ def pull(
     """Pull an image and look whether it is there; a word at least once a second, also of silence.
 
     `auth` holds `username` and `password`; without it a `docker login` of abm's own user counts.
-    `sizes` and `cached` (see PullLedger) come from the registry. `platform` is such as
+    With `sizes` the bar knows its end from the start, and finished layers outlive a pull that ends
+    early (see kept_layers). `cached` names layers known to be on the host. `platform` is such as
     `linux/arm64`, empty for the host's own. Raises RunnerError with the registry's reason, and
-    Cancelled at most moments after `cancel`. Pulling what is there is quick and ends at 1.
+    Cancelled moments after `cancel`. Pulling what is there is quick and ends at 1.
     """
     cancel.check()
-    ledger = PullLedger(sizes, cached, at=time.monotonic())
-    params = {"fromImage": reference.name, "tag": reference.version}
-    if platform:
-        params["platform"] = platform
-    headers = _login(client, reference, auth)
-    try:
-        with DaemonStream(client, "/images/create", params=params, headers=headers) as stream:
-            cancel.on_cancel(stream.hang_up)
-            yield from _follow(stream, ledger, step, reference, stall_notice)
-    except FOREIGN as error:
-        cancel.check()
-        failure = translated(error, host_name=host_name, otherwise=InstallFailed)
-        raise _named(reference, failure) from error
-    except _Said as said:
-        cancel.check()
-        failure = explain(str(said), host_name=host_name, otherwise=InstallFailed)
-        raise _named(reference, failure) from None
-    cancel.check()
-    image = _inspected(client, reference, ledger, platform=platform, host_name=host_name)
-    ledger.finish()
-    size = humanize.naturalsize(image.size)
-    yield _progress(ledger, step, f"{reference} is on {host_name}: {size} unpacked.")
-    return image
+    began = time.monotonic()
+    known = {layer.digest: layer.size for layer in sizes.layers} if sizes else None
+    pulling = _Pull(
+        client=client,
+        reference=reference,
+        platform=platform,
+        host_name=host_name,
+        step=step,
+        cancel=cancel,
+        ledger=PullLedger(known, cached, at=began),
+        keeper=LayerKeeper(client, reference, sizes, at=began) if sizes else None,
+    )
+    headers = login_header(client, reference, auth)
+    return (yield from pulling.run(headers, stall_notice=stall_notice))
 
 
 class _Said(Exception):
     """Docker wrote an error into its stream; the text is Docker's."""
 
 
-def _follow(
-    stream: DaemonStream,
-    ledger: PullLedger,
-    step: str,
-    reference: ImageReference,
-    stall_notice: float,
-) -> Iterator[Progress]:
-    """The stream as progress: each line worth it at once, bytes a few times a second."""
-    shown_at, is_noticed = 0.0, False
-    for line in stream.lines(every=HEARTBEAT_SECONDS):
-        now, words = time.monotonic(), ""
-        if line is None:
-            ledger.tick(now)
-        elif said := _error_in(line):
-            raise _Said(said)
-        else:
-            words = ledger.feed(line, now)
-        is_stalled = ledger.stalled_for >= stall_notice
-        if is_stalled and not is_noticed:
-            words = (
-                f"Nothing has come for {stall_notice:.0f} seconds. The registry "
-                f"{reference.registry} or the network may hang: wait, or cancel and try again."
+@dataclass(frozen=True, kw_only=True)
+class _Pull:
+    """One pull on its way."""
+
+    client: docker.APIClient
+    reference: ImageReference
+    platform: str
+    host_name: str
+    step: str
+    cancel: CancelToken
+    ledger: PullLedger
+    keeper: LayerKeeper | None
+
+    def run(
+        self, headers: Mapping[str, str], *, stall_notice: float
+    ) -> Generator[Progress, None, PulledImage]:
+        params = {"fromImage": self.reference.name, "tag": self.reference.version}
+        if self.platform:
+            params["platform"] = self.platform
+        request = DaemonStream(self.client, "/images/create", params=params, headers=headers)
+        try:
+            with self._explained(), request as stream:
+                self.cancel.on_cancel(stream.hang_up)
+                yield from self._follow(stream, stall_notice)
+        except DiskFull:
+            self._forget()
+            raise
+        self.cancel.check()
+        image = self._inspected()
+        self._forget()
+        self.ledger.finish()
+        size = humanize.naturalsize(image.size)
+        yield self._progress(f"{self.reference} is on {self.host_name}: {size} unpacked.")
+        return image
+
+    def _follow(self, stream: DaemonStream, stall_notice: float) -> Iterator[Progress]:
+        """The stream as progress: each line worth it at once, bytes a few times a second."""
+        ledger, shown_at, is_noticed = self.ledger, 0.0, False
+        for line in stream.lines(every=HEARTBEAT_SECONDS):
+            now, words = time.monotonic(), ""
+            if line is None:
+                ledger.tick(now)
+            elif said := error_in(line):
+                raise _Said(said)
+            else:
+                words = ledger.feed(line, now)
+            is_stalled = ledger.stalled_for >= stall_notice
+            if is_stalled and not is_noticed:
+                words = self._notice(stall_notice)
+            is_noticed = is_stalled
+            if words or line is None or now - shown_at >= FRAME_SECONDS:
+                shown_at = now
+                yield self._progress(words)
+            if self.keeper and self.keeper.keep(ledger.finished_layers, at=now):
+                yield self._progress(KEPT)
+
+    def _notice(self, seconds: float) -> str:
+        return (
+            f"Nothing has come for {seconds:.0f} seconds. The registry "
+            f"{self.reference.registry} or the network may hang: wait, or cancel and try again."
+        )
+
+    def _progress(self, words: str) -> Progress:
+        ledger = self.ledger
+        return Progress(
+            self.step,
+            line=words,
+            fraction=ledger.fraction,
+            bytes_done=ledger.bytes_done,
+            bytes_total=ledger.bytes_total,
+            bytes_cached=ledger.bytes_cached,
+            bytes_unpacked=ledger.bytes_unpacked,
+            bytes_per_second=ledger.bytes_per_second,
+            seconds_left=ledger.seconds_left,
+            stalled_for=ledger.stalled_for,
+            layers=ledger.layers,
+        )
+
+    def _forget(self) -> None:
+        if self.keeper:
+            self.keeper.forget()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Raise what goes wrong as a sentence about this image, or Cancelled where that is why."""
+        try:
+            yield
+        except FOREIGN as error:
+            self.cancel.check()
+            failure = translated(error, host_name=self.host_name, otherwise=InstallFailed)
+            raise self._named(failure) from error
+        except _Said as said:
+            self.cancel.check()
+            failure = explain(str(said), host_name=self.host_name, otherwise=InstallFailed)
+            raise self._named(failure) from None
+
+    def _named(self, failure: RunnerError) -> RunnerError:
+        """The same failure, saying of which image."""
+        message = f"{self.reference} was not pulled. {failure.message}"
+        return type(failure)(message, detail=failure.detail)
+
+    def _inspected(self) -> PulledImage:
+        """What the host has under this name now: Docker's word that it pulled does not do."""
+        wanted = self.reference
+        name = f"{wanted.name}@{wanted.digest}" if wanted.digest else wanted.canonical
+        with self._explained():
+            found = _inspect(self.client, name)
+        if found is None:
+            raise InstallFailed(
+                f"Docker on {self.host_name} pulled {wanted}, but does not have it now. Somebody "
+                "may have removed it meanwhile: try again."
             )
-        is_noticed = is_stalled
-        if words or line is None or now - shown_at >= FRAME_SECONDS:
-            shown_at = now
-            yield _progress(ledger, step, words)
+        parts = (found.get("Os"), found.get("Architecture"), found.get("Variant"))
+        image = PulledImage(
+            id=str(found.get("Id", "")),
+            digests=tuple(found.get("RepoDigests") or ()),
+            size=int(found.get("Size") or 0),
+            platform="/".join(filter(None, parts)),
+            was_here="up to date" in self.ledger.closing,
+        )
+        if self.platform and self.platform.split("/")[:2] != image.platform.split("/")[:2]:
+            raise ImageNotFound(
+                f"{wanted} is made for {image.platform}, not for {self.platform}. Choose another "
+                "variant or platform."
+            )
+        return image
 
 
-def _error_in(line: Line) -> str:
+def error_in(line: Line) -> str:
     """A failure stands within the stream: `{"errorDetail": {"message": ...}, "error": ...}`."""
     detail = line.get("errorDetail")
     message = detail.get("message") if isinstance(detail, Mapping) else None
     return str(message or line.get("error") or "")
 
 
-def _progress(ledger: PullLedger, step: str, words: str) -> Progress:
-    return Progress(
-        step,
-        line=words,
-        fraction=ledger.fraction,
-        bytes_done=ledger.bytes_done,
-        bytes_total=ledger.bytes_total,
-        bytes_cached=ledger.bytes_cached,
-        bytes_unpacked=ledger.bytes_unpacked,
-        bytes_per_second=ledger.bytes_per_second,
-        seconds_left=ledger.seconds_left,
-        stalled_for=ledger.stalled_for,
-        layers=ledger.layers,
-    )
-
-
-def _login(
+def login_header(
     client: docker.APIClient, reference: ImageReference, auth: Mapping[str, str] | None
 ) -> dict[str, str]:
     """The header that carries credentials: those given, or those of `docker login`, or none."""
@@ -160,48 +239,6 @@ def _login(
         log.warning("The stored login for %s cannot be read: %s", reference.registry, error)
         return {}
     return {"X-Registry-Auth": header.decode()} if header else {}
-
-
-def _named(reference: ImageReference, failure: RunnerError) -> RunnerError:
-    """The same failure, saying of which image."""
-    return type(failure)(f"{reference} was not pulled. {failure.message}", detail=failure.detail)
-
-
-def _inspected(
-    client: docker.APIClient,
-    reference: ImageReference,
-    ledger: PullLedger,
-    *,
-    platform: str,
-    host_name: str,
-) -> PulledImage:
-    """What the host has under this name now. Docker's word that it pulled is not taken for it."""
-    name = f"{reference.name}@{reference.digest}" if reference.digest else reference.canonical
-    try:
-        with mapped(host_name, otherwise=InstallFailed):
-            found = _inspect(client, name)
-    except RunnerError as failure:
-        raise _named(reference, failure) from failure
-    if found is None:
-        raise InstallFailed(
-            f"Docker on {host_name} pulled {reference}, but does not have it now. Somebody may "
-            "have removed it meanwhile: try again."
-        )
-    image = PulledImage(
-        id=str(found.get("Id", "")),
-        digests=tuple(found.get("RepoDigests") or ()),
-        size=int(found.get("Size") or 0),
-        platform="/".join(
-            filter(None, (found.get("Os"), found.get("Architecture"), found.get("Variant")))
-        ),
-        was_here="up to date" in ledger.closing,
-    )
-    if platform and platform.split("/")[:2] != image.platform.split("/")[:2]:
-        raise ImageNotFound(
-            f"{reference} is made for {image.platform}, not for {platform}. Choose another "
-            "variant or platform."
-        )
-    return image
 
 
 def _inspect(client: docker.APIClient, name: str) -> dict[str, Any] | None:

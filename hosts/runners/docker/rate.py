@@ -8,6 +8,7 @@ WINDOW = 5.0
 """Seconds after which a sample weighs a third of a fresh one."""
 STEP = 0.2
 STEADY_AFTER = 2.0
+MEASURED_AFTER = 1.0
 
 
 class Rate:
@@ -33,3 +34,8 @@ class Rate:
     def is_steady(self) -> bool:
         """It has been watched long enough to foretell an end."""
         return self._seconds >= STEADY_AFTER
+
+
+def measured(amount: int, seconds: float) -> float | None:
+    """Bytes per second over all of a phase, None until it has lasted long enough to tell."""
+    return amount / seconds if amount and seconds >= MEASURED_AFTER else None

@@ -96,7 +96,7 @@ SAYINGS = (
         "/etc/docker/certs.d/REGISTRY/ca.crt there.",
     ),
     Saying(
-        r"filesystem layer verification failed|digest mismatch|does not match its digest|"
+        r"verification failed for digest|digest mismatch|does not match its digest|"
         r"unexpected commit digest",
         InstallFailed,
         "A part of the image arrived changed, so it was thrown away. Try again; if it happens "
