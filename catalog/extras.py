@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -10,10 +10,12 @@ from pydantic import (
     BaseModel,
     Field,
     JsonValue,
+    StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
     StringConstraints,
+    model_validator,
 )
 
 Option = StrictInt | StrictFloat | StrictStr
@@ -50,13 +52,32 @@ WebAddress = Annotated[
 ]
 
 
+EnvironmentName = Annotated[
+    str, StringConstraints(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")
+]
+
+
 class EnvironmentVariable(BaseModel):
     """A variable that an engine reads, so that a form can ask for it."""
 
-    name: Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+    name: EnvironmentName
     description: Text500 = ""
     is_required: bool = False
     is_secret: bool = False
+
+
+class HealthProbe(BaseModel):
+    """How abm asks whether it is ready, for engines that do not speak the whole contract."""
+
+    path: Annotated[str, StringConstraints(strict=True, pattern=r"^/[!-~]*$", max_length=200)] = (
+        "/health"
+    )
+    expect: Text200 = ""
+    """Words that a good answer holds; without them status 200 is enough."""
+    start_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    """How long a start may take until it answers, model downloads included."""
+    start_seconds_by_tag: dict[Text100, Annotated[int, Field(ge=1, le=86_400)]] = {}
+    """The same for variants that are slower or quicker."""
 
 
 class Extras(BaseModel):
@@ -78,3 +99,18 @@ class Extras(BaseModel):
     """The values that a parameter may have, by its name."""
     consent: Text5000 = ""
     """A licence or warning that a person must agree to before installing."""
+    consent_environment: dict[EnvironmentName, Text200] = {}
+    """Variables that tell the engine so, such as `COQUI_TOS_AGREED: "1"`."""
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8766
+    """Where it listens inside its container."""
+    health: HealthProbe = HealthProbe()
+    speaks_contract: bool = True
+    """False for a container that abm starts, watches and updates but cannot use."""
+    page: Annotated[
+        str, StringConstraints(strict=True, pattern=r"^(/[!-~]*)?$", max_length=200)
+    ] = ""
+    """Path of a web page of its own."""
+    shm_mb: Megabytes | None = None
+    min_driver: Text20 = ""
+    """The oldest NVIDIA driver that it runs with, such as `550.54`."""
+    min_cuda: Text20 = ""

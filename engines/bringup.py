@@ -11,6 +11,7 @@ from django.utils import timezone
 from engines.client import EngineClient, EngineUnreachable
 from engines.contract import Health
 from engines.models import Engine
+from engines.reach import client_of, start_seconds
 from engines.rows import write_models
 from engines.spec import spec_of
 from engines.state import change_state
@@ -29,18 +30,19 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
     """
     spec = spec_of(engine)
     try:
-        run.step("start", "Start the process")
+        run.step("start", f"Start the {what_runs(engine)}")
         change_state(engine, S.STARTING, event=f"{engine} is starting")
         endpoint = runner.start(spec)
         Engine.objects.filter(pk=engine.pk).update(port=endpoint.port, url=endpoint.url)
         engine.port, engine.url = endpoint.port, endpoint.url
         run.line(f"Started; waiting for it to answer at {endpoint.url}")
         run.progress(20)
-        with EngineClient(endpoint.url) as client:
+        with client_of(engine) as client:
             run.step("answer", "Wait until it answers")
             await_answer(run, runner, spec, client, engine)
             run.progress(50)
-            load(run, runner, spec, client, engine, model=model)
+            if client.speaks_contract:
+                load(run, runner, spec, client, engine, model=model)
             settle(client, engine)
     except Cancelled:
         runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
@@ -51,6 +53,10 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
         runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
         mark_failed(engine, error)
         raise
+
+
+def what_runs(engine: Engine) -> str:
+    return "container" if engine.host.is_docker else "process"
 
 
 def mark_failed(engine: Engine, error: RunnerError) -> None:
@@ -68,7 +74,8 @@ def await_answer(
     run: JobRun, runner: EngineRunner, spec: EngineSpec, client: EngineClient, engine: Engine
 ) -> Health:
     """Ask /health until it is answered; the process's death ends the wait at once."""
-    deadline = time.monotonic() + settings.ENGINE_START_TIMEOUT
+    seconds = start_seconds(engine)
+    deadline = time.monotonic() + seconds
     pause = 0.05
     while True:
         run.check()
@@ -80,7 +87,9 @@ def await_answer(
             health = client.health(timeout=settings.ENGINE_HEALTH_CHECK_TIMEOUT)
         except EngineUnreachable as error:
             if time.monotonic() > deadline:
-                raise StartFailed(_why_silent(engine, status.listening_ports, error)) from error
+                raise StartFailed(
+                    _why_silent(engine, status.listening_ports, error, seconds)
+                ) from error
         else:
             if health.status != "error":
                 return health
@@ -90,21 +99,30 @@ def await_answer(
         pause = min(pause * 1.5, 0.5)
 
 
-def _why_silent(engine: Engine, listening: tuple[int, ...], error: EngineUnreachable) -> str:
-    seconds = f"{settings.ENGINE_START_TIMEOUT:g} s"
-    others = [port for port in listening if port != engine.port]
-    if others:
+def _why_silent(
+    engine: Engine, listening: tuple[int, ...], error: EngineUnreachable, waited: float
+) -> str:
+    seconds = f"{waited:g} s"
+    inside = _port_inside(engine)
+    others = [port for port in listening if port != inside]
+    if others and inside not in listening:
         heard = " and ".join(str(port) for port in others)
         return (
-            f"{engine} listens on port {heard} instead of port {engine.port}, which abm gave it. "
+            f"{engine} listens on port {heard} instead of port {inside}, which abm gave it. "
             "Its server must use --port or PORT."
         )
-    if engine.port in listening:
-        return f"{engine} listens on port {engine.port} but gave no answer in {seconds}: {error}"
+    if inside in listening:
+        return f"{engine} listens on port {inside} but gave no answer in {seconds}: {error}"
     return (
-        f"{engine} runs but did not open port {engine.port} within {seconds}. "
+        f"{engine} runs but did not open port {inside} within {seconds}. "
         "Its last log lines may say why; ENGINE_START_TIMEOUT gives it longer."
     )
+
+
+def _port_inside(engine: Engine) -> int | None:
+    """Where it listens as seen by itself: in a container that is not the published port."""
+    container = spec_of(engine).container
+    return container.engine_port if container else engine.port
 
 
 def load(
@@ -180,7 +198,7 @@ def settle(client: EngineClient, engine: Engine) -> None:
 
 def bring_down(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     """Stop it, whatever state it is in; a failed one becomes a stopped one."""
-    run.step("stop", "Stop the process")
+    run.step("stop", f"Stop the {what_runs(engine)}")
     change_state(engine, S.STOPPING)
     runner.stop(spec_of(engine), grace=settings.ENGINE_STOP_TIMEOUT)
     change_state(engine, S.STOPPED, event=f"{engine} was stopped")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,6 +16,7 @@ from hosts.runners.base import EngineFailed
 
 CONNECT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 200_000_000
+MAX_PROBE_CHARACTERS = 100_000
 
 Shape = TypeVar("Shape", Health, ModelList)
 
@@ -62,11 +64,27 @@ def read_refusal(response: httpx.Response) -> EngineRefused:
     return EngineRefused(words, status=response.status_code, detail=text)
 
 
-class EngineClient:
-    """Sync calls for the worker. `timeout` is in seconds; errors are EngineFailed."""
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How readiness is asked for where an engine does not speak the contract."""
 
-    def __init__(self, url: str) -> None:
+    path: str = "/health"
+    expect: str = ""
+
+
+class EngineClient:
+    """Sync calls for the worker. `timeout` is in seconds; errors are EngineFailed.
+
+    With a `probe` the engine is taken for ready as soon as that is answered well.
+    """
+
+    def __init__(self, url: str, *, probe: Probe | None = None) -> None:
         self._http = httpx.Client(base_url=url, verify=tls(), trust_env=False)
+        self._probe = probe
+
+    @property
+    def speaks_contract(self) -> bool:
+        return self._probe is None
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +99,18 @@ class EngineClient:
 
     def health(self, *, timeout: float) -> Health:
         """What `/health` says now."""
+        if self._probe is not None:
+            return self._probed(self._probe, timeout)
         return self._parsed(Health, self._ask("GET", "/health", timeout=timeout))
+
+    def _probed(self, probe: Probe, timeout: float) -> Health:
+        try:
+            answer = self._ask("GET", probe.path, timeout=timeout)
+        except EngineRefused as error:
+            raise EngineUnreachable(f"{probe.path} answers with {error.status}.") from error
+        if probe.expect not in answer.text[:MAX_PROBE_CHARACTERS]:
+            raise EngineUnreachable(f"{probe.path} answers without “{probe.expect}”.")
+        return Health(status="ready", engine_model_loaded=True)
 
     def models(self, *, timeout: float = 30) -> ModelList:
         """The models that it has."""

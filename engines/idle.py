@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from accounts.refused import Refused
 from engines import services
-from engines.client import EngineClient
 from engines.models import Engine
+from engines.reach import client_of
 from hosts.runners.base import RunnerError
 from jobs.events import announce
 from jobs.models import Job
@@ -65,7 +65,7 @@ def _is_over(engine: Engine, now: datetime) -> bool:
 def _stopped(engine: Engine) -> bool:
     """Stop it unless it says that it works for somebody; then its time begins anew."""
     try:
-        with EngineClient(engine.url) as client:
+        with client_of(engine) as client:
             is_at_work = client.health(timeout=HEALTH_SECONDS).status == "processing"
     except RunnerError:
         is_at_work = False

@@ -34,11 +34,18 @@ def spec_of(engine: Engine) -> EngineSpec:
         ports=range(settings.ENGINE_PORT_START, settings.ENGINE_PORT_MAX + 1),
         preferred_port=engine.port,
         taken_ports=frozenset(port for port in taken.values_list("port", flat=True) if port),
-        environment={str(key): str(value) for key, value in engine.environment.items()},
+        environment=_environment(engine),
         samples_dir=Path(engine.host.samples_path or settings.DATA_DIR / "samples"),
         models_dir=Path(engine.host.models_path or settings.DATA_DIR / "models"),
         container=_container(engine) if engine.host.is_docker else None,
     )
+
+
+def _environment(engine: Engine) -> dict[str, str]:
+    """What the engine's own variables are: by the consent that was given, then by the user."""
+    agreed = (engine.definition.get("abm") or {}).get("consent_environment") or {}
+    given = agreed if engine.consented_at else {}
+    return {str(key): str(value) for key, value in {**given, **engine.environment}.items()}
 
 
 def _container(engine: Engine) -> ContainerSpec:
@@ -57,13 +64,17 @@ def _container(engine: Engine) -> ContainerSpec:
         gpus=(tuple(engine.gpus) or ("all",)) if engine.uses_gpu else (),
         cpus=limits.get("cpus"),
         memory_bytes=limits.get("memory_bytes"),
-        shm_bytes=limits.get("shm_bytes"),
+        shm_bytes=limits.get("shm_bytes") or _megabytes(extras.get("shm_mb")),
         user=limits.get("user", ""),
         entrypoint=_listed(limits.get("entrypoint")),
         command=_listed(limits.get("command")),
         extra_hosts=limits.get("extra_hosts", {}),
         restart_policy=limits.get("restart_policy", "no"),
     )
+
+
+def _megabytes(size: float | None) -> int | None:
+    return int(size * 1_000_000) if size else None
 
 
 def _listed(words: list[str] | None) -> tuple[str, ...] | None:

@@ -10,9 +10,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from engines.bringup import bring_down, bring_up, load, mark_failed, settle
-from engines.client import EngineClient
 from engines.functional import functional_test
 from engines.models import Engine
+from engines.reach import client_of
 from engines.rows import write_models
 from engines.services import definition_of
 from engines.spec import spec_of
@@ -145,7 +145,7 @@ def load_model(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
         return
     spec = spec_of(engine)
     try:
-        with EngineClient(engine.url) as client:
+        with client_of(engine) as client:
             load(run, runner, spec, client, engine, model=model)
             settle(client, engine)
     except Cancelled:
@@ -163,7 +163,7 @@ def load_model(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
 def _still_serves(engine: Engine) -> bool:
     """Whether a model is loaded still: a refused swap leaves the old one in place."""
     try:
-        with EngineClient(engine.url) as client:
+        with client_of(engine) as client:
             health = client.health(timeout=settings.ENGINE_HEALTH_CHECK_TIMEOUT)
     except RunnerError:
         return False
@@ -176,7 +176,7 @@ def discover(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     if not was_running:
         bring_up(run, runner, engine, model="")
     run.step("models", "Ask for its models")
-    with EngineClient(engine.url) as client:
+    with client_of(engine) as client:
         rows = write_models(engine, client.models())
     run.line(f"{len(rows)} models: {', '.join(row.name for row in rows)[:500]}")
     announce("engines", "engine.changed", text=f"{engine} has {len(rows)} models", pk=engine.pk)
@@ -269,7 +269,7 @@ def recover(job: Job) -> None:
 def resume(engine: Engine) -> None:
     """A live engine in mid-start: running if it is ready, else it is left to a new start."""
     if _still_serves(engine):
-        with EngineClient(engine.url) as client:
+        with client_of(engine) as client:
             settle(client, engine)
     else:
         change_state(engine, S.STOPPED, text="Its start was interrupted; start it again.")
