@@ -12,7 +12,7 @@ from django.utils import timezone
 from hosts.models import Host
 from hosts.runners.base import EngineRunner, HostFacts, RunnerError
 from hosts.runners.docker.detection import DockerState, detect
-from hosts.runners.registry import open_runner
+from hosts.runners.registry import Setup, open_runner
 from jobs.events import announce, hint
 
 LOW_DISK_BYTES = 2_000_000_000
@@ -21,7 +21,13 @@ HIGH_MEMORY_SHARE = 0.95
 
 def runner_of(host: Host) -> EngineRunner:
     """The runner that reaches `host`; use it in `with`."""
-    return open_runner(host.host_type, data_dir=settings.DATA_DIR)
+    setup = Setup(
+        settings.DATA_DIR,
+        host_name=host.display_name,
+        engine_host=settings.DOCKER_ENGINE_HOST,
+        version=settings.VERSION,
+    )
+    return open_runner(host.host_type, setup)
 
 
 @dataclass(frozen=True, slots=True)
