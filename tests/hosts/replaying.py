@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,10 @@ IMAGE = {
 
 @dataclass
 class Replay:
-    """What the daemon will do, and what it saw."""
+    """What the daemon will do, and what it saw.
+
+    It listens on the Unix socket `path`, or with `tls` on a port of the loopback.
+    """
 
     path: Path
     stream: Sequence[dict[str, Any]] = ()
@@ -38,6 +42,8 @@ class Replay:
     refusal: tuple[int, str] | None = None
     """Status and message instead of a stream."""
     image: dict[str, Any] | None = field(default_factory=lambda: dict(IMAGE))
+    tls: ssl.SSLContext | None = None
+    port: int = 0
     requests: list[str] = field(default_factory=list)
     is_silent: threading.Event = field(default_factory=threading.Event)
     was_hung_up: threading.Event = field(default_factory=threading.Event)
@@ -47,13 +53,16 @@ class Replay:
 
     def answer(self, connected: socket.socket) -> None:
         connected.settimeout(FOREVER)
-        with connected, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self._wrapped(connected) as connected:
             request = connected.recv(65536).decode()
             self.requests.append(request)
             if "/images/create" in request:
                 self._pull(connected)
             else:
                 self._inspect(connected)
+
+    def _wrapped(self, connected: socket.socket) -> socket.socket:
+        return self.tls.wrap_socket(connected, server_side=True) if self.tls else connected
 
     def _pull(self, connected: socket.socket) -> None:
         if self.refusal:
@@ -94,9 +103,10 @@ def _answer(connected: socket.socket, status: int, message: str) -> None:
 @contextlib.contextmanager
 def replaying(replay: Replay) -> Iterator[Replay]:
     """Serve until the end of the block; each connection in a thread of its own."""
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(replay.path))
+    with socket.socket(socket.AF_INET if replay.tls else socket.AF_UNIX) as listening:
+        listening.bind(("127.0.0.1", 0) if replay.tls else str(replay.path))
         listening.listen()
+        replay.port = listening.getsockname()[1] if replay.tls else 0
 
         def serve() -> None:
             with contextlib.suppress(OSError):

@@ -15,7 +15,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
+from docker.tls import TLSConfig
 
 from hosts.oci.manifests import Layer
 from hosts.oci.platforms import Platform
@@ -32,6 +34,7 @@ from hosts.runners.base import (
 from hosts.runners.docker.pull import PulledImage, pull
 from jobs.outcome import Cancelled, CancelToken
 from tests.hosts.replaying import IMAGE, Replay, replaying
+from tests.hosts.test_docker_connection import Authority, daemon_context
 from tests.hosts.test_pull_progress import SIZES, recorded
 
 REFERENCE = ImageReference.parse("127.0.0.1:5000/lab/mid:1")
@@ -149,6 +152,31 @@ def test_a_silent_pull_is_cancelled_at_once_and_docker_is_told(
 
     assert time.monotonic() - cancelled_at[0] < AT_ONCE
     assert replay.was_hung_up.wait(AT_ONCE), "Docker would go on pulling"
+
+
+def test_a_silent_pull_over_tls_is_cancelled_at_once_too(start: Start, tmp_path: Path) -> None:
+    authority = Authority()
+    mine = authority.write(tmp_path / "mine")
+    replay = start(
+        stream=recorded("cold"), silent_after=10, tls=daemon_context(authority, tmp_path / "theirs")
+    )
+    tls = TLSConfig(
+        client_cert=(str(mine / "cert.pem"), str(mine / "key.pem")),
+        ca_cert=str(mine / "ca.pem"),
+        verify=True,
+    )
+    address = f"https://127.0.0.1:{replay.port}"
+    client = docker.APIClient(address, version="1.41", timeout=5, tls=tls)
+    client.trust_env = False
+    token = CancelToken()
+    with pytest.raises(Cancelled):
+        for _ in pull(client, REFERENCE, cancel=token):
+            if replay.is_silent.is_set():
+                began = time.monotonic()
+                token.cancel()
+
+    assert time.monotonic() - began < AT_ONCE
+    assert replay.was_hung_up.wait(AT_ONCE)
 
 
 def test_who_stops_listening_hangs_up(start: Start) -> None:

@@ -120,8 +120,9 @@ class DaemonStream:
             raise ConnectionError("The answer ended before its end.")
 
     def _read(self) -> None:
-        connection = self._new_connection()
+        connection: HTTPConnection | None = None
         try:
+            connection = self._new_connection()
             self._connect(connection)
             self._follow(connection)
         except FOREIGN as error:
@@ -130,7 +131,8 @@ class DaemonStream:
             # http.client loses its socket to a shutdown in mid-read
             self._error = ConnectionError(str(error))
         finally:
-            connection.close()
+            if connection is not None:
+                connection.close()
             self._lines.put(None)
 
     def _new_connection(self) -> HTTPConnection:
@@ -147,6 +149,7 @@ class DaemonStream:
         wire = self._wire = connection.sock
         if self._is_hung_up.is_set():
             raise ConnectionError("Hung up before it was connected.")
+        connection.timeout = None  # which it sets anew with each request and each answer
         wire.settimeout(None)
         if isinstance(wire, socket.socket) and wire.family in NETWORK:
             _keep_alive(wire)
