@@ -1,4 +1,7 @@
-"""The runners that the contract is asked of, each with what only a test does to its host."""
+"""The runners that the contract is asked of, each with what only a test does to its host.
+
+That of Docker is in tests/fleet, where there is a daemon for it.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,27 @@ from hosts.runners.fake import FakeHost, FakeRunner
 from hosts.runners.local import LocalRunner
 
 
+def as_it_is(spec: EngineSpec) -> EngineSpec:
+    return spec
+
+
 @dataclass(frozen=True)
 class Driver:
-    """A kind of runner, and the three things that only a test does to its host."""
+    """A kind of runner, and what only a test does to its host."""
 
     open: Callable[[], EngineRunner]
     crash: Callable[[EngineSpec], None]
     occupy: Callable[[int], object]
     hold_install: Callable[[EngineSpec], EngineSpec]
+    """The same engine from a source that never answers."""
+    spoil: Callable[[EngineSpec, Path], EngineSpec]
+    """The same engine from a source that has not all of it; the folder is empty."""
+    complete: Callable[[EngineSpec], EngineSpec] = as_it_is
+    """What is only said of engines on such a host."""
+
+
+def without_a_server(spec: EngineSpec, folder: Path) -> EngineSpec:
+    return replace(spec, source_dir=folder)
 
 
 def fake_driver() -> Driver:
@@ -36,6 +52,7 @@ def fake_driver() -> Driver:
         crash=lambda spec: host.crash(spec.name, signal=signal.SIGKILL),
         occupy=host.taken_ports.add,
         hold_install=hold,
+        spoil=without_a_server,
     )
 
 
@@ -65,4 +82,5 @@ def local_driver(folder: Path, sockets: list[socket.socket]) -> Driver:
         crash=crash,
         occupy=listen,
         hold_install=hold,
+        spoil=without_a_server,
     )

@@ -41,9 +41,10 @@ def runner(driver: Driver) -> EngineRunner:
 
 
 @pytest.fixture
-def spec(runner: EngineRunner) -> Iterator[EngineSpec]:
+def spec(runner: EngineRunner, driver: Driver) -> Iterator[EngineSpec]:
     first = free_port()
     made = EngineSpec(name="tiny", source_dir=TINY, ports=range(first, first + 3))
+    made = driver.complete(made)
     yield made
     runner.stop(made, grace=0.2)
 
@@ -97,13 +98,15 @@ def test_an_install_can_run_twice(runner: EngineRunner, spec: EngineSpec) -> Non
     assert runner.status(spec).is_installed
 
 
-def test_a_folder_without_a_server_is_refused(
-    runner: EngineRunner, spec: EngineSpec, tmp_path: Path
+def test_an_incomplete_source_is_refused(
+    runner: EngineRunner, driver: Driver, spec: EngineSpec, tmp_path: Path
 ) -> None:
-    with pytest.raises(InstallFailed, match=r"has no server\.py"):
-        install(runner, replace(spec, source_dir=tmp_path))
+    spoiled = driver.spoil(spec, tmp_path)
 
-    assert not runner.status(spec).is_installed
+    with pytest.raises(InstallFailed, match=r"tiny.* (has no|does not have) .*\."):
+        install(runner, spoiled)
+
+    assert not runner.status(spoiled).is_installed
 
 
 def test_a_silent_install_ends_within_a_second_of_being_cancelled(

@@ -1,0 +1,139 @@
+"""Where the processes of a container listen inside it, and what it means that nobody answers."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from hosts.runners.base import EngineEndpoint
+
+PROC = Path("/proc")
+LISTEN = "0A"
+"""State of a socket in /proc/net/tcp (include/net/tcp_states.h of Linux)."""
+RESOLVER = "127.0.0.11"
+"""Docker's own name server, inside every container of a network."""
+CONNECT_SECONDS = 1.0
+HEX_WORD = 8
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Listener:
+    """A socket that waits for connections, inside a container."""
+
+    address: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Nobody outside of the container can reach it."""
+        return ipaddress.ip_address(self.address).is_loopback
+
+
+def listeners_of(pid: int, container_id: str, *, proc: Path = PROC) -> tuple[Listener, ...] | None:
+    """Where the container of the process `pid` listens; None where abm cannot look.
+
+    Read from /proc/<pid>/net, which shows the container's own network; only where that process
+    is seen to be the container's, as `pid` may count on another machine or outside of a container
+    that abm itself runs in.
+    """
+    folder = proc / str(pid)
+    if container_id not in _text(folder / "cgroup"):
+        return None
+    lines = [line for name in ("tcp", "tcp6") for line in _rows(folder / "net" / name)]
+    found = {_listener(line) for line in lines if line.split()[3] == LISTEN}
+    return tuple(sorted(one for one in found if one.address != RESOLVER))
+
+
+def address_problem(
+    endpoint: EngineEndpoint | None,
+    heard: tuple[Listener, ...] | None,
+    *,
+    name: str,
+    inner_port: int,
+    is_reached: bool,
+    is_abm_contained: bool = False,
+) -> str:
+    """Why a running engine cannot be reached where abm looks for it; empty if nothing is wrong.
+
+    `heard` is where it listens inside (None: unknown), `inner_port` where it was told to,
+    `is_reached` whether a connection to the endpoint was taken (see `is_reached`).
+    """
+    if endpoint is None:
+        return (
+            f"{name} runs, but its port {inner_port} leads nowhere: it is in no network that abm "
+            "can reach. Start it again; abm then makes its container anew."
+        )
+    if heard is not None and inner_port not in {one.port for one in heard if not one.is_loopback}:
+        return _heard_elsewhere(heard, name=name, inner_port=inner_port)
+    if is_reached or (heard is None and not is_abm_contained):
+        return ""
+    if is_abm_contained:
+        host = urlsplit(endpoint.url).hostname
+        return (
+            f"{name} runs, but {endpoint.url} does not answer: abm runs in a container itself, "
+            f"where {host} is not the host. Put abm and its engines into one network and name that "
+            "in ENGINE_NETWORK, or let DOCKER_ENGINE_HOST name the host."
+        )
+    return (
+        f"{name} listens on port {inner_port} inside its container, but {endpoint.url} takes no "
+        "connection. A firewall, or Docker with its proxy switched off, may be in between."
+    )
+
+
+def _heard_elsewhere(heard: tuple[Listener, ...], *, name: str, inner_port: int) -> str:
+    inside = sorted({one.port for one in heard})
+    if inner_port in inside:
+        return (
+            f"{name} listens on 127.0.0.1 inside its container, where nobody else can reach "
+            "it. Its server must listen on 0.0.0.0: give it `--host 0.0.0.0` in its command, "
+            "or HOST=0.0.0.0 in its environment if it reads that."
+        )
+    if inside:
+        return (
+            f"{name} listens on port {' and '.join(map(str, inside))} inside its container instead "
+            f"of {inner_port}, which abm gave it by PORT. Set the engine's port to that, or let its "
+            "server read PORT."
+        )
+    return ""  # not yet: a slow start is no wrong address
+
+
+def is_reached(endpoint: EngineEndpoint, *, seconds: float = CONNECT_SECONDS) -> bool:
+    """Whether something takes connections there."""
+    parts = urlsplit(endpoint.url)
+    with contextlib.suppress(OSError):
+        socket.create_connection((parts.hostname or "", parts.port or 80), seconds).close()
+        return True
+    return False
+
+
+def _rows(file: Path) -> Iterator[str]:
+    """`sl local_address rem_address st ...`, one socket each, below a line of titles."""
+    yield from _text(file).splitlines()[1:]
+
+
+def _listener(row: str) -> Listener:
+    address, _, port = row.split()[1].partition(":")
+    return Listener(_address(address), int(port, 16))
+
+
+def _address(digits: str) -> str:
+    """An address as Linux prints it: 32-bit words in hexadecimal, in the order of the machine."""
+    words = re.findall("." * HEX_WORD, digits)
+    packed = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in words)
+    found = ipaddress.ip_address(packed)
+    mapped = getattr(found, "ipv4_mapped", None)
+    return str(mapped or found)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,107 @@
+"""What is true of an engine's container now, as an EngineStatus."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import docker
+from docker.errors import APIError, InvalidVersion
+
+from hosts.runners.base import EngineExit, EngineSpec, EngineStatus
+from hosts.runners.docker.container_logs import last_lines
+from hosts.runners.docker.containers import DockerHost, find, is_running
+from hosts.runners.docker.creation import mounts_of
+from hosts.runners.docker.exits import LAST_LINES, Ending, explain_exit
+from hosts.runners.docker.images import find_image
+from hosts.runners.docker.labels import container_of
+from hosts.runners.docker.listening import Listener, listeners_of
+from hosts.runners.docker.ports import endpoint_of, inner_port_of
+
+NEVER = "0001-01-01"
+
+
+def status_of(host: DockerHost, spec: EngineSpec) -> EngineStatus:
+    """What the daemon says of the engine. Raises what docker-py raises."""
+    is_installed = find_image(host.client, spec) is not None
+    found = find(host.client, spec)
+    if found is None:
+        return EngineStatus(is_installed, is_running=False)
+    if not is_running(found):
+        return EngineStatus(is_installed, is_running=False, exit=exit_of(host, spec, found))
+    endpoint = endpoint_of(found, engine_host=host.engine_host)
+    inner, heard = inner_port_of(found), listeners_in(found) or ()
+    return EngineStatus(
+        is_installed,
+        is_running=True,
+        endpoint=endpoint,
+        pid=found["State"].get("Pid") or None,
+        started_at=moment(found["State"].get("StartedAt")),
+        memory_bytes=_memory(host.client, found["Id"]),
+        # What comes out on the host is named by its port there, as the endpoint is.
+        listening_ports=tuple(
+            sorted({endpoint.port if endpoint and one.port == inner else one.port for one in heard})
+        ),
+    )
+
+
+def listeners_in(found: Mapping[str, Any]) -> tuple[Listener, ...] | None:
+    """Where the processes of a container listen inside; None where that cannot be seen."""
+    pid = int(found["State"].get("Pid") or 0)
+    return listeners_of(pid, str(found["Id"])) if pid else None
+
+
+def exit_of(host: DockerHost, spec: EngineSpec, found: Mapping[str, Any]) -> EngineExit | None:
+    """How a container that does not run ended; None if it was never started."""
+    state, container = found["State"], container_of(spec)
+    code, error = int(state.get("ExitCode") or 0), str(state.get("Error") or "")
+    ended = moment(state.get("FinishedAt"))
+    if ended is None and not error:
+        return None
+    says = code not in (0, 137, 143) and not error
+    ending = Ending(
+        spec.name,
+        code or (125 if error else 0),
+        is_oom=bool(state.get("OOMKilled")),
+        error=error,
+        lines=last_lines(host.client, found["Id"], tail=LAST_LINES) if says else (),
+        memory_limit=found["HostConfig"].get("Memory") or None,
+        image=container.image,
+        user=str(found["Config"].get("User") or ""),
+        port=container.engine_port,
+        mounts=mounts_of(spec),
+        host_name=host.name,
+    )
+    reason = explain_exit(ending)
+    if state.get("Restarting"):
+        reason = f"{reason} Docker starts it again by its restart policy."
+    if ending.signal is not None:
+        return EngineExit(ended, signal=ending.signal, reason=reason)
+    return EngineExit(ended, code=code, reason=reason)
+
+
+def moment(text: object) -> datetime | None:
+    """Docker's `2026-01-01T12:00:00.123456789Z` as UTC; None for its word for never."""
+    found = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?", str(text or ""))
+    if found is None or found[1].startswith(NEVER):
+        return None
+    part = (found[2] or "")[:7]
+    return datetime.fromisoformat(f"{found[1]}{part.ljust(7, '0') if part else ''}").replace(
+        tzinfo=UTC
+    )
+
+
+def _memory(client: docker.APIClient, container: str) -> int | None:
+    """As `docker stats` shows it: without the files that the kernel keeps for it."""
+    try:
+        said = client.stats(container, stream=False, one_shot=True)
+    except (APIError, InvalidVersion):
+        return None
+    memory = said.get("memory_stats") or {}
+    if "usage" not in memory:
+        return None
+    parts = memory.get("stats") or {}
+    kept = parts.get("inactive_file", parts.get("total_inactive_file", 0))
+    return max(int(memory["usage"]) - int(kept), 0)

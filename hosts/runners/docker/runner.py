@@ -1,0 +1,200 @@
+"""Engines as containers of a Docker daemon."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import docker
+
+from hosts.oci.auth import Credentials
+from hosts.runners.base import (
+    EngineEndpoint,
+    EngineRunner,
+    EngineSpec,
+    EngineStatus,
+    HostNotReady,
+    HostUnreachable,
+    Progress,
+    RunnerError,
+)
+from hosts.runners.docker import containers
+from hosts.runners.docker.connection import DockerAddress, candidates, connect
+from hosts.runners.docker.container_logs import follow_lines, last_lines
+from hosts.runners.docker.containers import DockerHost
+from hosts.runners.docker.detection import detect
+from hosts.runners.docker.errors import FOREIGN, UNREADABLE, mapped
+from hosts.runners.docker.facts import DockerFacts, read_facts
+from hosts.runners.docker.finding import DockerState, Finding
+from hosts.runners.docker.images import find_image, remove_image
+from hosts.runners.docker.installing import Installer
+from hosts.runners.docker.listening import address_problem, is_reached
+from hosts.runners.docker.observed import listeners_in, status_of
+from hosts.runners.docker.ports import endpoint_of, inner_port_of
+from hosts.runners.docker.system import read_system
+from jobs.outcome import CancelToken
+
+THIS_MACHINE = "this machine"
+REMOVE_GRACE = 5.0
+SILENT = frozenset({DockerState.UNREACHABLE, DockerState.STARTING})
+
+
+def no_credentials(registry: str) -> Credentials | None:
+    """No login is stored for any registry."""
+    return None
+
+
+class DockerRunner(EngineRunner):
+    """Runs engines as containers, which it knows by their labels alone.
+
+    Without an `address` it finds the daemon of this machine (see `detection`). `engine_host` is
+    who answers, as abm sees it, for ports published on the host's loopback; `credentials` gives
+    the stored login of a registry.
+    """
+
+    INSTALL_STEPS: ClassVar[Mapping[str, tuple[str, float]]] = {
+        "resolve": ("Look what the image is", 0.01),
+        "check": ("Ask its registry for sizes", 0.02),
+        "pull": ("Pull the image", 0.95),
+        "ready": ("Check and finish", 0.02),
+    }
+
+    def __init__(
+        self,
+        data_dir: Path,
+        address: DockerAddress | None = None,
+        *,
+        host_name: str = THIS_MACHINE,
+        engine_host: str = "127.0.0.1",
+        credentials: Callable[[str], Credentials | None] = no_credentials,
+        version: str = "",
+    ) -> None:
+        self._address = address
+        self._host_name = host_name
+        self._engine_host = engine_host
+        self._credentials = credentials
+        self._version = version
+        self._client: docker.APIClient | None = None
+        self._is_apart = False
+        """abm runs in a container, and the daemon outside of it."""
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def probe(self) -> DockerFacts:
+        if self._address is None:
+            finding = detect()
+            if finding.facts is None:
+                raise _refusal(finding)
+            return finding.facts
+        host = self._host()
+        with mapped(self._host_name, otherwise=HostNotReady):
+            return read_facts(host.client, self._address, read_system())
+
+    def install(self, spec: EngineSpec, cancel: CancelToken) -> Iterator[Progress]:
+        facts, host = self.probe(), self._host()
+        installer = Installer(host.client, facts, self._host_name, self._credentials)
+        yield from installer.install(spec, cancel)
+
+    def start(self, spec: EngineSpec) -> EngineEndpoint:
+        return containers.start(self._host(), spec)
+
+    def stop(self, spec: EngineSpec, *, grace: float) -> None:
+        containers.stop(self._host(), spec, grace=grace)
+
+    def remove(self, spec: EngineSpec) -> int:
+        host = self._host()
+        with mapped(self._host_name):
+            written = containers.remove(host, spec, grace=REMOVE_GRACE)
+            return written + remove_image(host.client, spec)
+
+    def status(self, spec: EngineSpec) -> EngineStatus:
+        host = self._host()
+        with mapped(self._host_name):
+            return status_of(host, spec)
+
+    def logs(self, spec: EngineSpec, *, tail: int) -> list[str]:
+        host = self._host()
+        with mapped(self._host_name):
+            found = containers.find(host.client, spec)
+            return last_lines(host.client, found["Id"], tail=tail) if found else []
+
+    def follow(self, spec: EngineSpec, *, tail: int, cancel: CancelToken) -> Iterator[str]:
+        client = self._host().client
+        with mapped(self._host_name):
+            yield from follow_lines(
+                client, lambda: containers.find(client, spec), tail=tail, cancel=cancel
+            )
+
+    def size(self, spec: EngineSpec) -> int | None:
+        host = self._host()
+        with mapped(self._host_name):
+            image = find_image(host.client, spec)
+        return int(image.get("Size") or 0) if image else None
+
+    def end_orphan(self, pid: int, created: float) -> None:
+        """Nothing: Docker's containers have a parent of their own."""
+
+    def address_problem(self, spec: EngineSpec) -> str:
+        """Why a running engine does not answer where it should, with the way out; empty if fine."""
+        host = self._host()
+        with mapped(self._host_name):
+            found = containers.find(host.client, spec)
+        if found is None or not containers.is_running(found):
+            return ""
+        endpoint = endpoint_of(found, engine_host=self._engine_host)
+        return address_problem(
+            endpoint,
+            listeners_in(found),
+            name=spec.name,
+            inner_port=inner_port_of(found),
+            is_reached=endpoint is not None and is_reached(endpoint),
+            is_abm_contained=host.is_abm_contained,
+        )
+
+    def _host(self) -> DockerHost:
+        """The daemon, connected to at the first question."""
+        if self._client is None:
+            self._address, self._client = self._connected()
+            self._is_apart = read_system().is_container and self._has_other_name(self._client)
+        is_socket = bool(self._address and (self._address.path or self._address.pipe))
+        return DockerHost(
+            self._client,
+            self._host_name,
+            engine_host=self._engine_host,
+            is_here=is_socket and not self._is_apart,
+            is_abm_contained=self._is_apart,
+            version=self._version,
+        )
+
+    def _has_other_name(self, client: docker.APIClient) -> bool:
+        """The daemon runs outside of the container that abm runs in."""
+        with mapped(self._host_name):
+            return bool(client.info().get("Name") != platform.node())
+
+    def _connected(self) -> tuple[DockerAddress, docker.APIClient]:
+        if self._address is not None:
+            with mapped(self._host_name, otherwise=HostNotReady):
+                return self._address, connect(self._address)
+        for address in candidates():
+            if address.is_there:
+                try:
+                    return address, connect(address)
+                except (*FOREIGN, *UNREADABLE, HostNotReady):
+                    continue  # another place may answer; if none does, detection says why
+        finding = detect()
+        if finding.address is None or not finding.state.is_usable:
+            raise _refusal(finding)
+        with mapped(self._host_name, otherwise=HostNotReady):
+            return finding.address, connect(finding.address)
+
+
+def _refusal(finding: Finding) -> RunnerError:
+    """Detection's sentence and the first step of the way out."""
+    steps = [step.text for step in finding.way_out[:1]]
+    kind = HostUnreachable if finding.state in SILENT else HostNotReady
+    return kind(" ".join([finding.sentence, *steps]), detail=finding.detail)
