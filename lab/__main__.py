@@ -7,12 +7,14 @@ import sys
 import time
 
 from lab.fleet import Lab
+from lab.kernel import check_kernel
 from lab.place import LabError, the_place
 
 VERBS = {
     "up": "start what does not run and make what is missing",
     "down": "end what up has started; images stay for the next time",
     "status": "say what runs; ends with 1 if something does not",
+    "can": "say whether this machine can have it; ends with 1 if it cannot",
     "env": "print the variables that abm needs to use it",
 }
 
@@ -38,6 +40,8 @@ def _do(verb: str, lab: Lab) -> int:
     elif verb == "down":
         lab.down()
         print(f"The lab is down after {time.monotonic() - begun:.1f} s.")
+    elif verb == "can":
+        check_kernel(lab.place)
     elif verb == "env":
         lab.require_up()
         print(lab.environment(), end="")
