@@ -35,7 +35,7 @@ from hosts.link.docker_seen import (
 )
 from hosts.link.watcher import HostLost, HostSeen
 from hosts.runners.base import RunnerError
-from hosts.runners.docker.errors import mapped
+from hosts.runners.docker.errors import UNREADABLE, mapped, translated
 from hosts.runners.docker.labels import DEPLOYMENT
 from hosts.runners.docker.stream import DaemonStream, Line
 from jobs.outcome import CancelToken
@@ -140,6 +140,9 @@ class _Watch:
                         self._hold()
                 except RunnerError as error:
                     self._tell(HostLost(error.message))
+                except UNREADABLE as error:
+                    log.warning("What Docker on %s says is odd", self._host_name, exc_info=True)
+                    self._tell(HostLost(translated(error, host_name=self._host_name).message))
                 failures = 0 if time.monotonic() - began > STEADY_SECONDS else failures + 1
                 # Some less, so that many hosts behind one switch do not come at once.
                 self._ended.wait(self._pace.wait_after(failures) * random.uniform(0.8, 1))

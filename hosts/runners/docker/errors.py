@@ -25,6 +25,9 @@ from hosts.runners.docker.sayings import SAYINGS, UNNAMED
 FOREIGN = (DockerException, requests.RequestException, WireError, HTTPException, OSError)
 """What docker-py lets through: its own errors, and those of the three layers below it."""
 
+BROKEN = (ConnectionError, WireError, HTTPException, requests.RequestException)
+"""What says that a connection ended, also where the system gave no number for it."""
+
 UNREADABLE = (StreamParseError, ValueError, KeyError, TypeError, AttributeError)
 """What comes of an answer that is not in the shape of Docker's."""
 
@@ -98,7 +101,7 @@ def _of_connection(error: BaseException, host_name: str) -> RunnerError:
     elif any(isinstance(inner, ssl.SSLError) for inner in _layers(error)):
         words = f"Docker on {host_name} and abm do not trust each other's TLS certificates."
         return HostNotReady(f"{words} Check the files in DOCKER_CERT_PATH.", detail=detail)
-    elif number or isinstance(error, WireError | HTTPException | requests.RequestException):
+    elif number or isinstance(error, BROKEN):
         words = (
             f"The connection to Docker on {host_name} broke. It was stopped or restarted, or the "
             "network failed. Try again when it runs."
