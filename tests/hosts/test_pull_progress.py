@@ -139,6 +139,13 @@ def test_layers_that_are_here_are_taken_off_the_total() -> None:
     assert [layer.state for layer in ledger.layers] == ["cached", "cached", "done", "done"]
 
 
+def test_a_layer_that_is_here_is_no_work_done() -> None:
+    ledger = PullLedger({"a": 90, "b": 10})
+    ledger.feed(line("a", "Already exists"), 1)
+
+    assert ledger.fraction == 0
+
+
 def test_layers_known_to_be_here_are_taken_off_before_docker_says_so() -> None:
     ledger = PullLedger(SIZES, ["3feb97cb9a73", "a7c8e1aefc5b"])
     assert ledger.bytes_total == 12593036 + 8395409
@@ -189,6 +196,8 @@ def test_a_download_that_starts_over_holds_the_bar_and_shows_its_own_bytes() -> 
     assert ledger.fraction == before
     assert ledger.bytes_done == 80
     assert ledger.layers[0].done == 10
+    ledger.feed(downloading("a", 80, 100), 8)
+    assert ledger.fraction == before, "the same bytes count once"
     ledger.feed(downloading("a", 90, 100), 8)
     assert ledger.fraction > before
 

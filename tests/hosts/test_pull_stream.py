@@ -154,6 +154,18 @@ def test_a_silent_pull_is_cancelled_at_once_and_docker_is_told(
     assert replay.was_hung_up.wait(AT_ONCE), "Docker would go on pulling"
 
 
+def test_nothing_more_is_told_after_a_cancel(start: Start) -> None:
+    replay, token = start(stream=recorded("cold"), silent_after=30), CancelToken()
+    told = []
+    with pytest.raises(Cancelled):
+        for progress in pull(replay.client(), REFERENCE, cancel=token):
+            told.append(progress)
+            assert replay.is_silent.wait(5), "by now all lines are waiting"
+            token.cancel()
+
+    assert len(told) == 1
+
+
 def test_a_silent_pull_over_tls_is_cancelled_at_once_too(start: Start, tmp_path: Path) -> None:
     authority = Authority()
     mine = authority.write(tmp_path / "mine")
