@@ -5,6 +5,7 @@ from django.urls import path
 from abm.consumers import DashboardConsumer
 from catalog.consumers import CatalogConsumer
 from engines.consumers import EngineConsumer, EnginesConsumer, LogsConsumer
+from engines.shell_consumer import ShellConsumer
 from hosts.consumers import HostConsumer, HostsConsumer
 from jobs.consumers import JobConsumer, JobsConsumer, LiveConsumer
 
@@ -16,6 +17,7 @@ websocket_urlpatterns = [
     path("ws/engines/", EnginesConsumer.as_asgi()),
     path("ws/engines/<int:pk>/", EngineConsumer.as_asgi()),
     path("ws/engines/<int:pk>/logs/", LogsConsumer.as_asgi()),
+    path("ws/engines/<int:pk>/shell/", ShellConsumer.as_asgi()),
     path("ws/hosts/", HostsConsumer.as_asgi()),
     path("ws/hosts/<int:pk>/", HostConsumer.as_asgi()),
     path("ws/catalog/", CatalogConsumer.as_asgi()),

@@ -44,6 +44,7 @@ try:
     DOCKER_ENGINE_HOST = read.text("DOCKER_ENGINE_HOST", "127.0.0.1")
     ENGINE_NETWORK = read.text("ENGINE_NETWORK", "")
     ENGINE_IDLE_MINUTES = read.number("ENGINE_IDLE_MINUTES", 5, least=0, most=10_000)
+    ENGINE_SHELL = read.flag("ENGINE_SHELL", default=True)
     IDLE_ENGINE_CHECK_INTERVAL = read.seconds("IDLE_ENGINE_CHECK_INTERVAL", 60)
     ENGINE_PORT_START = read.number("ENGINE_PORT_START", 8766, least=1024, most=65535)
     ENGINE_PORT_MAX = read.number(

@@ -12,6 +12,7 @@ import docker
 from hosts.oci.auth import Credentials
 from hosts.runners.base import (
     EngineEndpoint,
+    EngineFailed,
     EngineRunner,
     EngineSpec,
     EngineStatus,
@@ -33,6 +34,7 @@ from hosts.runners.docker.installing import Installer
 from hosts.runners.docker.listening import address_problem, is_reached
 from hosts.runners.docker.observed import listeners_in, status_of
 from hosts.runners.docker.ports import endpoint_of, inner_port_of
+from hosts.runners.docker.shell import ShellSession
 from hosts.runners.docker.system import read_system
 from jobs.outcome import CancelToken
 
@@ -154,6 +156,24 @@ class DockerRunner(EngineRunner):
             inner_port=inner_port_of(found),
             is_reached=endpoint is not None and is_reached(endpoint),
             is_abm_contained=host.is_abm_contained,
+        )
+
+    def shell(
+        self, spec: EngineSpec, *, cols: int, rows: int, wake: Callable[[], None]
+    ) -> ShellSession:
+        """A terminal inside the running container; its session outlives this runner.
+
+        Raises EngineFailed where there is no running container.
+        """
+        host = self._host()
+        with mapped(self._host_name):
+            found = containers.find(host.client, spec)
+        if found is None or not containers.is_running(found) or self._address is None:
+            raise EngineFailed("Its container does not run. Start the engine first.")
+        with mapped(self._host_name, otherwise=HostNotReady):
+            client = connect(self._address)
+        return ShellSession(
+            client, found["Id"], cols=cols, rows=rows, host_name=self._host_name, wake=wake
         )
 
     def _host(self) -> DockerHost:
