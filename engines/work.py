@@ -10,8 +10,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from engines.bringup import bring_down, bring_up, load, mark_failed, settle
-from engines.functional import functional_test
+from engines.fetching import follow_install
 from engines.models import Engine
+from engines.proving import prove
 from engines.reach import client_of
 from engines.rows import write_models
 from engines.services import definition_of
@@ -53,7 +54,8 @@ def install(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     change_state(engine, S.INSTALLING)
     spec = spec_of(engine)
     try:
-        _follow_install(run, runner, engine)
+        whole = 90.0 if run.job.params.get("starts") else 100.0
+        follow_install(run, runner, spec, whole=whole)
     except (RunnerError, Cancelled) as error:
         run.fail_step()
         run.step("tidy", "Tidy up")
@@ -70,31 +72,6 @@ def install(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     _become_default_if_first(engine)
     if run.job.params.get("starts"):
         bring_up(run, runner, engine, model="")
-
-
-def _follow_install(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
-    """Turn what the runner yields into steps, lines and one bar that never goes back."""
-    titles = runner.INSTALL_STEPS
-    whole = 90.0 if run.job.params.get("starts") else 100.0
-    before: dict[str, float] = {}
-    total = 0.0
-    for key, (_, share) in titles.items():
-        before[key] = total
-        total += share
-    for progress in runner.install(spec_of(engine), run.token):
-        title, share = titles[progress.step]
-        run.step(progress.step, title)
-        if progress.child_pid is not None:
-            run.child(progress.child_pid, progress.child_created)
-        if progress.line:
-            run.line(progress.line)
-        fraction = progress.fraction or 0.0
-        run.progress(
-            whole * (before[progress.step] + share * fraction) / total,
-            done=progress.bytes_done or 0,
-            total=progress.bytes_total,
-        )
-    run.child(None, None)
 
 
 def read_definition_again(run: JobRun, engine: Engine) -> None:
@@ -188,22 +165,7 @@ def test(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     """The functional test: does it do what its type is for? Started for it if need be."""
     if engine.state != S.RUNNING:
         bring_up(run, runner, engine, model="")
-    run.step("test", "Test it")
-    try:
-        said = functional_test(engine)
-    except RunnerError as error:
-        _write_test(engine, passed=False, text=error.message)
-        raise
-    run.line(said)
-    _write_test(engine, passed=True, text=said)
-
-
-def _write_test(engine: Engine, *, passed: bool, text: str) -> None:
-    Engine.objects.filter(pk=engine.pk).update(
-        tested_at=timezone.now(), test_passed=passed, test_text=text
-    )
-    words = "passed its test" if passed else "did not pass its test"
-    announce("engines", "engine.changed", text=f"{engine} {words}", pk=engine.pk)
+    prove(run, engine)
 
 
 def uninstall(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
