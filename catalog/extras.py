@@ -61,9 +61,23 @@ class EnvironmentVariable(BaseModel):
     """A variable that an engine reads, so that a form can ask for it."""
 
     name: EnvironmentName
+    type: Literal["str", "int", "float", "bool", "choice", "secret"] = "str"
     description: Text500 = ""
+    default: StrictBool | Option | None = None
+    """What the engine takes by itself when it is not set."""
+    options: list[Text200] = Field(default=[], max_length=200)
+    """For a `choice`."""
     is_required: bool = False
     is_secret: bool = False
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        if (self.type == "choice") != bool(self.options):
+            raise ValueError(f"{self.name}: type choice and options belong together")
+        if self.is_secret and self.type == "str":
+            self.type = "secret"
+        self.is_secret = self.type == "secret"
+        return self
 
 
 class HealthProbe(BaseModel):
