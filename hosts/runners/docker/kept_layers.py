@@ -33,6 +33,8 @@ LABEL = "abm.partial"
 EVERY_SECONDS = 3.0
 """A load takes some hundredths of a second; a quick pull needs none."""
 
+SETTLE_SECONDS = 0.5
+
 log = logging.getLogger(__name__)
 
 
@@ -85,13 +87,17 @@ class LayerKeeper:
         """Let go of what was kept for this image, by this pull or one before. Never raises."""
         if not self._sizes.diff_ids:
             return
-        if self._working is not None:
-            self._working.join(EVERY_SECONDS)
+        self.settle()
         try:
             for partial in partial_images(self._client, self._reference):
                 self._remove(partial.id)
         except FOREIGN as error:
             log.warning("Kept layers of %s could not be removed: %s", self._reference, error)
+
+    def settle(self) -> None:
+        """Wait a moment for what is under way."""
+        if self._working is not None:
+            self._working.join(SETTLE_SECONDS)
 
     @property
     def _is_working(self) -> bool:

@@ -119,6 +119,9 @@ class _Pull:
         except DiskFull:
             self._forget()
             raise
+        finally:
+            if self.keeper:
+                self.keeper.settle()
         self.cancel.check()
         image = self._inspected()
         self._forget()
