@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -29,6 +28,7 @@ from hosts.runners.docker.images import (
     remove_image,
 )
 from hosts.runners.docker.labels import container_of
+from hosts.runners.docker.local_layers import cached_layers
 from hosts.runners.docker.pull import pull
 from jobs.outcome import CancelToken
 
@@ -63,7 +63,7 @@ class Installer:
         login = self.credentials(reference.registry)
         sizes = yield from self._sizes(spec, reference, login, cancel)
         with mapped(self.host_name, otherwise=InstallFailed):
-            cached = self._cached(sizes) if sizes else []
+            cached = cached_layers(self.client, sizes) if sizes else frozenset()
         yield from pull(
             self.client,
             reference,
@@ -127,18 +127,6 @@ class Installer:
         """Without a platform named, Docker takes an image of another one if it is the only one."""
         is_named = bool(container_of(spec).platform)
         return not is_named and (self.facts.emulated is None or bool(self.facts.emulated))
-
-    def _cached(self, sizes: ImageSizes) -> list[str]:
-        """Layers that the host has: those below, in the order in which an image there has them."""
-        longest = 0
-        for row in self.client.images(all=True):
-            image = inspect_image(self.client, str(row["Id"])) or {}
-            layers = (image.get("RootFS") or {}).get("Layers") or ()
-            same = itertools.takewhile(
-                lambda pair: pair[0] == pair[1], zip(layers, sizes.diff_ids, strict=False)
-            )
-            longest = max(longest, sum(1 for _ in same))
-        return [layer.digest for layer in sizes.layers[:longest]]
 
     def _verified(
         self, spec: EngineSpec, image: Mapping[str, Any], *, was_here: bool
