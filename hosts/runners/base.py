@@ -171,6 +171,17 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageState:
+    """An image as its host has it, in the words of its daemon."""
+
+    id: str
+    repo_digests: tuple[str, ...] = ()
+    """`repository@sha256:...` for each name under which it came; none if it was made here."""
+    platform: str = ""
+    """Such as `linux/amd64` or `linux/arm64/v8`."""
+
+
+@dataclass(frozen=True, slots=True)
 class LayerProgress:
     """One layer of an image: `state` is a word such as `downloading`; compressed bytes."""
 
@@ -268,6 +279,18 @@ class EngineRunner(ABC):
     @abstractmethod
     def size(self, spec: EngineSpec) -> int | None:
         """Bytes that the installed engine takes on disk."""
+
+    def image(self, spec: EngineSpec) -> ImageState | None:
+        """The image that a start would run; None if it is not there, or there are no images."""
+        return None
+
+    def received(self, spec: EngineSpec) -> int | None:
+        """Bytes that a running engine has fetched since its start; None where nobody can tell."""
+        return None
+
+    def address_problem(self, spec: EngineSpec) -> str:
+        """Why a running engine is not reached where it should be, if that can be told."""
+        return ""
 
     @abstractmethod
     def end_orphan(self, pid: int, created: float) -> None:

@@ -14,6 +14,7 @@ from hosts.runners.base import (
     EngineSpec,
     EngineStatus,
     HostFacts,
+    ImageState,
     InstallFailed,
     PortTaken,
     Progress,
@@ -46,6 +47,8 @@ class FakeEngine:
     exit: EngineExit | None = None
     log: list[str] = field(default_factory=list)
     size: int = 1_000
+    image_id: str = ""
+    """What runs; empty for an engine without an image."""
 
 
 @dataclass(slots=True)
@@ -66,6 +69,14 @@ class FakeHost:
     """Where engines listen instead of the port that they were given."""
     url: str = ""
     """Where engines answer instead of their own port: the address of a test's server."""
+    urls: dict[str, str] = field(default_factory=dict)
+    """Where an engine of this image id answers instead."""
+    offered: dict[str, ImageState] = field(default_factory=dict)
+    """What an install brings, by the image's name with its tag."""
+    images: dict[str, ImageState] = field(default_factory=dict)
+    """What is here, by id and by name."""
+    bad_images: dict[str, RunnerError] = field(default_factory=dict)
+    """Image id -> what a start with it raises."""
     orphans_ended: list[int] = field(default_factory=list)
 
     def crash(self, name: str, *, code: int | None = None, signal: int | None = None) -> None:
@@ -110,6 +121,8 @@ class FakeRunner(EngineRunner):
             cancel.check()
         cancel.check()
         self._host.engines.setdefault(spec.name, FakeEngine())
+        if spec.container is not None and (image := self._host.offered.get(spec.container.image)):
+            self._host.images |= {image.id: image, spec.container.image: image}
         yield Progress("mark", line="Ready.", fraction=1.0)
 
     def start(self, spec: EngineSpec) -> EngineEndpoint:
@@ -118,10 +131,27 @@ class FakeRunner(EngineRunner):
         if engine is None:
             raise StartFailed(f"{spec.name}'s files are not complete. Install it again.")
         engine.port = None
+        engine.image_id = self._image_to_start(spec)
         engine.port = self._choose_port(spec)
         engine.started_at, engine.exit = datetime.now(UTC), None
         engine.log.append(f"{spec.name} begins on port {engine.port}")
-        return self._endpoint(engine.port)
+        return self._endpoint(engine)
+
+    def _image_to_start(self, spec: EngineSpec) -> str:
+        if spec.container is None:
+            return ""
+        image = self.image(spec)
+        if image is None:
+            raise StartFailed(f"{spec.container.image} is not on the host. Install it again.")
+        if image.id in self._host.bad_images:
+            raise self._host.bad_images[image.id]
+        return image.id
+
+    def image(self, spec: EngineSpec) -> ImageState | None:
+        self._obey("image")
+        if spec.container is None:
+            return None
+        return self._host.images.get(spec.container.image_id or spec.container.image)
 
     def _choose_port(self, spec: EngineSpec) -> int:
         held = {engine.port for engine in self._host.engines.values()}
@@ -136,8 +166,10 @@ class FakeRunner(EngineRunner):
             "ENGINE_PORT_START and ENGINE_PORT_MAX name other ports."
         )
 
-    def _endpoint(self, port: int) -> EngineEndpoint:
-        return EngineEndpoint(self._host.url or f"http://127.0.0.1:{port}", port)
+    def _endpoint(self, engine: FakeEngine) -> EngineEndpoint:
+        port = engine.port or 0
+        url = self._host.urls.get(engine.image_id) or self._host.url
+        return EngineEndpoint(url or f"http://127.0.0.1:{port}", port)
 
     def stop(self, spec: EngineSpec, *, grace: float) -> None:
         self._obey("stop")
@@ -160,7 +192,7 @@ class FakeRunner(EngineRunner):
         return EngineStatus(
             is_installed=True,
             is_running=True,
-            endpoint=self._endpoint(engine.port),
+            endpoint=self._endpoint(engine),
             pid=10_000 + engine.port,
             started_at=engine.started_at,
             memory_bytes=20_000_000,

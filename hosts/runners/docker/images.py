@@ -12,7 +12,7 @@ from docker.errors import APIError
 from docker.errors import ImageNotFound as NoSuchImage
 
 from hosts.oci.reference import BadReference, ImageReference
-from hosts.runners.base import EngineSpec, ImageNotFound
+from hosts.runners.base import EngineSpec, ImageNotFound, ImageState
 from hosts.runners.docker.errors import FOREIGN
 from hosts.runners.docker.labels import container_of
 
@@ -50,6 +50,15 @@ def platform_of(image: Mapping[str, Any]) -> str:
 def is_made_here(image: Mapping[str, Any]) -> bool:
     """It was built or loaded on the host and never came from a registry."""
     return not image.get("RepoDigests")
+
+
+def state_of(image: Mapping[str, Any]) -> ImageState:
+    """An inspected image as the rest of abm knows it."""
+    return ImageState(
+        str(image["Id"]),
+        () if is_made_here(image) else tuple(image["RepoDigests"]),
+        platform_of(image),
+    )
 
 
 def remove_image(client: docker.APIClient, spec: EngineSpec) -> int:

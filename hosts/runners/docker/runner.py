@@ -18,6 +18,7 @@ from hosts.runners.base import (
     EngineStatus,
     HostNotReady,
     HostUnreachable,
+    ImageState,
     Progress,
     RunnerError,
 )
@@ -29,11 +30,12 @@ from hosts.runners.docker.detection import detect
 from hosts.runners.docker.errors import FOREIGN, UNREADABLE, mapped
 from hosts.runners.docker.facts import DockerFacts, read_facts
 from hosts.runners.docker.finding import DockerState, Finding
-from hosts.runners.docker.images import find_image, remove_image
+from hosts.runners.docker.images import find_image, remove_image, state_of
 from hosts.runners.docker.installing import Installer
 from hosts.runners.docker.listening import address_problem, is_reached
 from hosts.runners.docker.observed import listeners_in, status_of
 from hosts.runners.docker.ports import endpoint_of, inner_port_of
+from hosts.runners.docker.received import received_by
 from hosts.runners.docker.shell import ShellSession
 from hosts.runners.docker.system import read_system
 from jobs.outcome import CancelToken
@@ -138,6 +140,12 @@ class DockerRunner(EngineRunner):
             image = find_image(host.client, spec)
         return int(image.get("Size") or 0) if image else None
 
+    def image(self, spec: EngineSpec) -> ImageState | None:
+        host = self._host()
+        with mapped(self._host_name):
+            found = find_image(host.client, spec)
+        return state_of(found) if found else None
+
     def end_orphan(self, pid: int, created: float) -> None:
         """Nothing: Docker's containers have a parent of their own."""
 
@@ -157,6 +165,14 @@ class DockerRunner(EngineRunner):
             is_reached=endpoint is not None and is_reached(endpoint),
             is_abm_contained=host.is_abm_contained,
         )
+
+    def received(self, spec: EngineSpec) -> int | None:
+        host = self._host()
+        with mapped(self._host_name):
+            found = containers.find(host.client, spec)
+            if found is None or not containers.is_running(found):
+                return None
+            return received_by(host.client, spec, found, is_here=host.is_here)
 
     def shell(
         self, spec: EngineSpec, *, cols: int, rows: int, wake: Callable[[], None]
