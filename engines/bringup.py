@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from django.conf import settings
@@ -11,7 +10,8 @@ from django.utils import timezone
 from engines.client import EngineClient, EngineUnreachable
 from engines.contract import Health
 from engines.models import Engine
-from engines.reach import client_of, start_seconds
+from engines.patience import Patience
+from engines.reach import client_of
 from engines.rows import write_models
 from engines.spec import spec_of
 from engines.state import change_state
@@ -39,11 +39,13 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
         run.progress(20)
         with client_of(engine) as client:
             run.step("answer", "Wait until it answers")
-            await_answer(run, runner, spec, client, engine)
+            patience = Patience(run, runner, spec, engine)
+            await_answer(run, runner, spec, client, patience)
             run.progress(50)
             if client.speaks_contract:
                 load(run, runner, spec, client, engine, model=model)
             settle(client, engine)
+            patience.report()
     except Cancelled:
         runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
         change_state(engine, S.STOPPED, text="The start was cancelled.")
@@ -71,11 +73,10 @@ def mark_failed(engine: Engine, error: RunnerError) -> None:
 
 
 def await_answer(
-    run: JobRun, runner: EngineRunner, spec: EngineSpec, client: EngineClient, engine: Engine
+    run: JobRun, runner: EngineRunner, spec: EngineSpec, client: EngineClient, patience: Patience
 ) -> Health:
     """Ask /health until it is answered; the process's death ends the wait at once."""
-    seconds = start_seconds(engine)
-    deadline = time.monotonic() + seconds
+    engine = patience.engine
     pause = 0.05
     while True:
         run.check()
@@ -86,10 +87,11 @@ def await_answer(
         try:
             health = client.health(timeout=settings.ENGINE_HEALTH_CHECK_TIMEOUT)
         except EngineUnreachable as error:
-            if time.monotonic() > deadline:
-                raise StartFailed(
-                    _why_silent(engine, status.listening_ports, error, seconds)
-                ) from error
+            patience.look()
+            if patience.is_over:
+                told = runner.address_problem(spec)
+                why = _why_silent(engine, status.listening_ports, error, patience.seconds)
+                raise StartFailed(told or why) from error
         else:
             if health.status != "error":
                 return health
@@ -103,26 +105,19 @@ def _why_silent(
     engine: Engine, listening: tuple[int, ...], error: EngineUnreachable, waited: float
 ) -> str:
     seconds = f"{waited:g} s"
-    inside = _port_inside(engine)
-    others = [port for port in listening if port != inside]
-    if others and inside not in listening:
+    others = [port for port in listening if port != engine.port]
+    if others and engine.port not in listening:
         heard = " and ".join(str(port) for port in others)
         return (
-            f"{engine} listens on port {heard} instead of port {inside}, which abm gave it. "
+            f"{engine} listens on port {heard} instead of port {engine.port}, which abm gave it. "
             "Its server must use --port or PORT."
         )
-    if inside in listening:
-        return f"{engine} listens on port {inside} but gave no answer in {seconds}: {error}"
+    if engine.port in listening:
+        return f"{engine} listens on port {engine.port} but gave no answer in {seconds}: {error}"
     return (
-        f"{engine} runs but did not open port {inside} within {seconds}. "
+        f"{engine} runs but did not open port {engine.port} within {seconds}. "
         "Its last log lines may say why; ENGINE_START_TIMEOUT gives it longer."
     )
-
-
-def _port_inside(engine: Engine) -> int | None:
-    """Where it listens as seen by itself: in a container that is not the published port."""
-    container = spec_of(engine).container
-    return container.engine_port if container else engine.port
 
 
 def load(

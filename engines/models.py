@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from catalog.models import EngineType, Variant
+from engines.image_models import ImageCheck as ImageCheck
 from engines.results import Quality, Segment, curl_of, quality_of, segments_of
 from hosts.models import Host
 
@@ -20,7 +21,8 @@ class Engine(models.Model):
 
     absent -> installing -> stopped | absent
     stopped | failed -> starting -> loading -> running -> stopping -> stopped
-    starting | loading | running -> failed; any -> missing (removed behind abm's back)
+    starting -> downloading -> loading
+    starting | downloading | loading | running -> failed; any -> missing (removed behind abm's back)
     """
 
     class State(models.TextChoices):
@@ -30,6 +32,8 @@ class Engine(models.Model):
         STOPPED = "stopped", "Stopped"
         STARTING = "starting", "Starting"
         """Its process or container was asked for and does not answer yet."""
+        DOWNLOADING = "downloading", "Downloading its model"
+        """It does not answer yet because it fetches its model, which happens once."""
         LOADING = "loading", "Loading"
         """It answers and loads its model."""
         RUNNING = "running", "Running"
@@ -40,7 +44,7 @@ class Engine(models.Model):
         """Its files or container are gone."""
         UNINSTALLING = "uninstalling", "Uninstalling"
 
-    ALIVE = (State.STARTING, State.LOADING, State.RUNNING)
+    ALIVE = (State.STARTING, State.DOWNLOADING, State.LOADING, State.RUNNING)
     INSTALLED = (*ALIVE, State.STOPPED, State.STOPPING, State.FAILED)
 
     host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="engines")
@@ -64,8 +68,14 @@ class Engine(models.Model):
     platform = models.CharField(max_length=40, blank=True, help_text="Empty takes the host's.")
     image_id = models.CharField(max_length=80, blank=True, help_text="What a start runs.")
     image_digest = models.CharField(max_length=80, blank=True, help_text="Of its registry.")
+    image_found = models.JSONField(
+        default=dict, blank=True, help_text="Its digests and platform, as the host said last."
+    )
     previous_image_id = models.CharField(max_length=80, blank=True)
     previous_image_digest = models.CharField(max_length=80, blank=True)
+    previous = models.JSONField(
+        default=dict, blank=True, help_text="All that Roll back brings again (engines.versions)."
+    )
     uses_gpu = models.BooleanField(default=False)
     gpus = models.JSONField(default=list, blank=True, help_text="UUIDs; empty takes every card.")
     ports = models.JSONField(default=list, blank=True, help_text="[PortBinding]")
@@ -97,6 +107,9 @@ class Engine(models.Model):
     )
 
     auto_updates = models.BooleanField(default=False)
+    skipped_digest = models.CharField(
+        max_length=80, blank=True, help_text="Failed or rolled back from: not taken by itself."
+    )
     update_checked_at = models.DateTimeField(null=True, blank=True)
     update_digest = models.CharField(max_length=80, blank=True, help_text="Newer, at its registry.")
     update_text = models.TextField(blank=True, help_text="What the last check found, in words.")
@@ -153,6 +166,16 @@ class Engine(models.Model):
     @property
     def is_running(self) -> bool:
         return self.state == self.State.RUNNING
+
+    @property
+    def has_update(self) -> bool:
+        """There is a newer image, and not one that this engine came back from."""
+        return self.update_digest not in ("", self.skipped_digest)
+
+    @property
+    def is_built_here(self) -> bool:
+        """Its image was built or loaded on its host, so that no registry knows it."""
+        return bool(self.image_found) and not self.image_found.get("repo_digests")
 
     @property
     def idle_limit(self) -> int:

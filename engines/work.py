@@ -28,6 +28,7 @@ from jobs.work import JobRun, being_done, running
 
 log = logging.getLogger(__name__)
 S = Engine.State
+UNSETTLED = (S.STARTING, S.DOWNLOADING, S.LOADING, S.STOPPING)
 
 
 def run(job_id: int) -> None:
@@ -222,9 +223,9 @@ def recover(job: Job) -> None:
             change_state(engine, S.ABSENT)
         elif engine.state in (S.INSTALLING, S.UNINSTALLING):
             change_state(engine, S.STOPPED if status.is_installed else S.ABSENT)
-        elif engine.state in (S.STARTING, S.LOADING, S.STOPPING) and not status.is_running:
+        elif engine.state in UNSETTLED and not status.is_running:
             change_state(engine, S.STOPPED, text="abm was stopped during its start.")
-        elif engine.state in (S.STARTING, S.LOADING, S.STOPPING):
+        elif engine.state in UNSETTLED:
             resume(engine)
 
 

@@ -101,6 +101,7 @@ class Migration(migrations.Migration):
                             ("installing", "Installing"),
                             ("stopped", "Stopped"),
                             ("starting", "Starting"),
+                            ("downloading", "Downloading its model"),
                             ("loading", "Loading"),
                             ("running", "Running"),
                             ("stopping", "Stopping"),
