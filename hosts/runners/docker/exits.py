@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import humanize
 
+from hosts.runners.base import RunnerError
 from hosts.runners.container import Mount
 from hosts.runners.docker.errors import explain
 
@@ -58,21 +59,28 @@ class Said:
     sentence: str
 
 
+NEEDS_VARIABLE = (
+    "{name} needs the variable {variable}, which is not set. Set it in its environment."
+)
 SAID = (
     Said(
         r"(?:environ|frozen os|/os\.py)[\s\S]{0,600}^KeyError: '(?P<variable>\w+)'",
-        "{name} needs the variable {variable}, which is not set. Set it in its environment.",
+        NEEDS_VARIABLE,
     ),
     Said(
         r"\b(?P<variable>[A-Z][A-Z0-9]*_[A-Z0-9_]+)[`'\"]? (?:environment variable )?"
         r"(?:(?:is |was |are )?(?:not set|not defined|undefined|missing|required|unset)|"
         r"must be set|not found in (?:the )?environment)",
-        "{name} needs the variable {variable}, which is not set. Set it in its environment.",
+        NEEDS_VARIABLE,
     ),
     Said(
         r"\b(?i:missing|required|set|define|provide)\b.{0,30}\b(?i:env(?:ironment)?|variable)s?\b"
         r".{0,20}?\b(?P<variable>[A-Z][A-Z0-9]*_[A-Z0-9_]+)",
-        "{name} needs the variable {variable}, which is not set. Set it in its environment.",
+        NEEDS_VARIABLE,
+    ),
+    Said(
+        r"\b(?P<variable>[A-Z][A-Z0-9_]+): (?:unbound variable|parameter (?:null or )?not set)",
+        NEEDS_VARIABLE,
     ),
     Said(
         r"(?i:Cannot assign requested address)|EADDRNOTAVAIL",
@@ -197,10 +205,14 @@ def explain_exit(ending: Ending) -> str:
     return found or _of_code(ending, facts)
 
 
+class _Unknown(RunnerError):
+    """Docker said something that abm does not know."""
+
+
 def _not_started(ending: Ending) -> str:
     """Docker's own words of a start that failed."""
-    told = explain(ending.error, host_name=ending.host_name)
-    if told.message.startswith("Docker on "):
+    told = explain(ending.error, host_name=ending.host_name, otherwise=_Unknown)
+    if isinstance(told, _Unknown):
         return f"Docker could not start {ending.name}: {_short(ending.error)}"
     return told.message
 

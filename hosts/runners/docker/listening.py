@@ -7,14 +7,13 @@ import ipaddress
 import re
 import socket
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from hosts.runners.base import EngineEndpoint
+from hosts.runners.docker.control_group import ROOT, is_seen
 
-PROC = Path("/proc")
 LISTEN = "0A"
 """State of a socket in /proc/net/tcp (include/net/tcp_states.h of Linux)."""
 RESOLVER = "127.0.0.11"
@@ -36,17 +35,15 @@ class Listener:
         return ipaddress.ip_address(self.address).is_loopback
 
 
-def listeners_of(pid: int, container_id: str, *, proc: Path = PROC) -> tuple[Listener, ...] | None:
+def listeners_of(pid: int, container_id: str, *, root: Path = ROOT) -> tuple[Listener, ...] | None:
     """Where the container of the process `pid` listens; None where abm cannot look.
 
-    Read from /proc/<pid>/net, which shows the container's own network; only where that process
-    is seen to be the container's, as `pid` may count on another machine or outside of a container
-    that abm itself runs in.
+    Read from /proc/<pid>/net, which shows the container's own network.
     """
-    folder = proc / str(pid)
-    if container_id not in _text(folder / "cgroup"):
+    if not is_seen(pid, container_id, root=root):
         return None
-    lines = [line for name in ("tcp", "tcp6") for line in _rows(folder / "net" / name)]
+    folder = root / f"proc/{pid}/net"
+    lines = [line for name in ("tcp", "tcp6") for line in _rows(folder / name)]
     found = {_listener(line) for line in lines if line.split()[3] == LISTEN}
     return tuple(sorted(one for one in found if one.address != RESOLVER))
 
@@ -97,9 +94,9 @@ def _heard_elsewhere(heard: tuple[Listener, ...], *, name: str, inner_port: int)
         )
     if inside:
         return (
-            f"{name} listens on port {' and '.join(map(str, inside))} inside its container instead "
-            f"of {inner_port}, which abm gave it by PORT. Set the engine's port to that, or let its "
-            "server read PORT."
+            f"{name} listens on port {' and '.join(map(str, inside))} inside its container "
+            f"instead of {inner_port}, which abm gave it by PORT. Set the engine's port to that, "
+            "or let its server read PORT."
         )
     return ""  # not yet: a slow start is no wrong address
 
@@ -113,9 +110,12 @@ def is_reached(endpoint: EngineEndpoint, *, seconds: float = CONNECT_SECONDS) ->
     return False
 
 
-def _rows(file: Path) -> Iterator[str]:
+def _rows(file: Path) -> list[str]:
     """`sl local_address rem_address st ...`, one socket each, below a line of titles."""
-    yield from _text(file).splitlines()[1:]
+    try:
+        return file.read_text().splitlines()[1:]
+    except OSError:  # it ended just now
+        return []
 
 
 def _listener(row: str) -> Listener:
@@ -130,10 +130,3 @@ def _address(digits: str) -> str:
     found = ipaddress.ip_address(packed)
     mapped = getattr(found, "ipv4_mapped", None)
     return str(mapped or found)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text()
-    except OSError:
-        return ""

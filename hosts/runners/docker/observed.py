@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import docker
-from docker.errors import APIError, InvalidVersion
-
 from hosts.runners.base import EngineExit, EngineSpec, EngineStatus
 from hosts.runners.docker.container_logs import last_lines
 from hosts.runners.docker.containers import DockerHost, find, is_running
+from hosts.runners.docker.control_group import memory_of
 from hosts.runners.docker.creation import mounts_of
 from hosts.runners.docker.exits import LAST_LINES, Ending, explain_exit
 from hosts.runners.docker.images import find_image
@@ -32,14 +30,15 @@ def status_of(host: DockerHost, spec: EngineSpec) -> EngineStatus:
     if not is_running(found):
         return EngineStatus(is_installed, is_running=False, exit=exit_of(host, spec, found))
     endpoint = endpoint_of(found, engine_host=host.engine_host)
+    pid = int(found["State"].get("Pid") or 0) or None
     inner, heard = inner_port_of(found), listeners_in(found) or ()
     return EngineStatus(
         is_installed,
         is_running=True,
         endpoint=endpoint,
-        pid=found["State"].get("Pid") or None,
+        pid=pid,
         started_at=moment(found["State"].get("StartedAt")),
-        memory_bytes=_memory(host.client, found["Id"]),
+        memory_bytes=memory_of(pid, str(found["Id"])) if pid else None,
         # What comes out on the host is named by its port there, as the endpoint is.
         listening_ports=tuple(
             sorted({endpoint.port if endpoint and one.port == inner else one.port for one in heard})
@@ -91,17 +90,3 @@ def moment(text: object) -> datetime | None:
     return datetime.fromisoformat(f"{found[1]}{part.ljust(7, '0') if part else ''}").replace(
         tzinfo=UTC
     )
-
-
-def _memory(client: docker.APIClient, container: str) -> int | None:
-    """As `docker stats` shows it: without the files that the kernel keeps for it."""
-    try:
-        said = client.stats(container, stream=False, one_shot=True)
-    except (APIError, InvalidVersion):
-        return None
-    memory = said.get("memory_stats") or {}
-    if "usage" not in memory:
-        return None
-    parts = memory.get("stats") or {}
-    kept = parts.get("inactive_file", parts.get("total_inactive_file", 0))
-    return max(int(memory["usage"]) - int(kept), 0)
