@@ -1,4 +1,4 @@
-"""The live dashboard."""
+"""The live dashboard, and what is live on the settings page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from django.template.loader import render_to_string
 
 from abm.queries import PARTS
 from accounts.models import User
+from catalog.consumers import render_sources
+from hosts.consumers import render_logins
 from jobs.consumers import LiveConsumer, render_progress
 from jobs.models import Job
 
@@ -52,6 +54,28 @@ class DashboardConsumer(LiveConsumer):
         pk = int(message["pk"])
         # The bar alone: a row swapped four times a second would lose clicks on its buttons.
         self.want(("bar", pk), lambda user: render_open_bar(pk))
+
+
+class SettingsConsumer(LiveConsumer):
+    """The settings page: sources that are synced, logins that are tested."""
+
+    topics: ClassVar[tuple[str, ...]] = ("catalog", "registries")
+
+    async def connect(self) -> None:
+        await super().connect()
+        if hasattr(self, "wanted"):
+            self.want("sources", render_sources)
+            self.want("logins", render_logins)
+
+    async def catalog_changed(self, message: dict[str, Any]) -> None:
+        self.want("sources", render_sources)
+
+    async def job_changed(self, message: dict[str, Any]) -> None:
+        await super().job_changed(message)
+        self.want("sources", render_sources)
+
+    async def registry_changed(self, message: dict[str, Any]) -> None:
+        self.want("logins", render_logins)
 
 
 def render_dashboard_part(name: str, user: User) -> str:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from abm.consumers import DashboardConsumer
+from abm.consumers import DashboardConsumer, SettingsConsumer
 from catalog.consumers import CatalogConsumer
 from engines.consumers import EngineConsumer, EnginesConsumer, LogsConsumer
 from engines.shell_consumer import ShellConsumer
@@ -12,6 +12,7 @@ from jobs.consumers import JobConsumer, JobsConsumer, LiveConsumer
 websocket_urlpatterns = [
     path("ws/page/", LiveConsumer.as_asgi()),
     path("ws/dashboard/", DashboardConsumer.as_asgi()),
+    path("ws/settings/", SettingsConsumer.as_asgi()),
     path("ws/jobs/", JobsConsumer.as_asgi()),
     path("ws/jobs/<int:pk>/", JobConsumer.as_asgi()),
     path("ws/engines/", EnginesConsumer.as_asgi()),

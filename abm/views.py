@@ -18,6 +18,7 @@ from catalog.queries import sources_shown
 from engines.models import Engine
 from hosts.forms import HostForm
 from hosts.models import Host
+from hosts.queries import logins_shown
 from jobs.models import Job
 
 
@@ -52,7 +53,8 @@ def settings_page(request: HttpRequest) -> HttpResponse:
         "settings": settings_lines(),
         "system": system_lines(),
         "sources": sources_shown(),
-        "socket_path": "/ws/page/",
+        "logins": logins_shown(),
+        "socket_path": "/ws/settings/",
     }
     return render(request, "settings.html", context)
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.template.loader import render_to_string
 
 from accounts.models import User
-from hosts.queries import JOBS_SHOWN, host_context, host_shown, hosts_shown
+from hosts.queries import JOBS_SHOWN, host_context, host_shown, hosts_shown, logins_shown
 from jobs.consumers import LiveConsumer, render_progress
 from jobs.models import Job
 
@@ -112,3 +112,11 @@ def render_bar_of_host(pk: int, host_pk: int) -> str:
     """The bar of a job that the host's page shows; nothing for any other."""
     shown = Job.objects.filter(host_id=host_pk).values_list("pk", flat=True)[:JOBS_SHOWN]
     return render_progress(pk) if pk in set(shown) else ""
+
+
+def render_logins(user: User) -> str:
+    """The logins to registries; nothing for who may not see them."""
+    if not user.is_admin:
+        return ""
+    context = {"logins": logins_shown(), "viewer": user}
+    return render_to_string("hosts/_registries.html", context)

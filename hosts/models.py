@@ -7,6 +7,8 @@ from datetime import timedelta
 from django.db import models
 from django.utils import timezone
 
+from accounts.secrets import SecretUnreadable, decrypted
+
 
 class Host(models.Model):
     """One place where engines run: this machine's processes, its Docker, or a Docker over SSH."""
@@ -91,6 +93,58 @@ class Host(models.Model):
         """Disk in use, 0 to 100; None where it was not read."""
         total, free = self.facts.get("disk_total"), self.facts.get("disk_free")
         return _share(total - free, total) if total and free is not None else None
+
+
+class RegistryLogin(models.Model):
+    """The login to an image registry; each registry has one.
+
+    saved -> tested: `error` is empty where it was accepted. Saving it again begins anew.
+    """
+
+    registry = models.CharField(max_length=255, unique=True, help_text="As `docker.io`.")
+    username = models.CharField(max_length=255)
+    password = models.TextField(editable=False, help_text="Encrypted; see accounts/secrets.py.")
+    checked_at = models.DateTimeField(null=True, blank=True, help_text="When it was tested last.")
+    error = models.TextField(blank=True, help_text="Why the registry did not accept it.")
+    is_unproved = models.BooleanField(
+        default=False, help_text="The registry lets anybody in and did not look at it."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["registry"]
+
+    def __str__(self) -> str:
+        return f"{self.username} at {self.registry}"
+
+    @property
+    def state(self) -> str:
+        """A key of `parts/_state.html`."""
+        if self.trouble:
+            return "failed"
+        if self.checked_at is None:
+            return "starting"
+        return "degraded" if self.is_unproved else "available"
+
+    @property
+    def state_word(self) -> str:
+        """The same for people."""
+        return {
+            "failed": "Test failed",
+            "starting": "Being tested",
+            "degraded": "Not needed",
+            "available": "Accepted",
+        }[self.state]
+
+    @property
+    def trouble(self) -> str:
+        """Why it is of no use, in words; empty where nothing is known against it."""
+        try:
+            decrypted(self.password)
+        except SecretUnreadable as error:
+            return str(error)
+        return self.error
 
 
 def _share(part: float | None, whole: float | None) -> float | None:

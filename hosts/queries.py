@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
-from hosts.models import Host
+from hosts.models import Host, RegistryLogin
 
 ENGINES_SHOWN = 100
 JOBS_SHOWN = 10
@@ -34,3 +34,8 @@ def host_context(host: Host) -> dict[str, Any]:
         "engines": host.engines.exclude(state="absent").defer("definition")[:ENGINES_SHOWN],
         "jobs": host.jobs.select_related("user", "engine").defer("engine__definition")[:JOBS_SHOWN],
     }
+
+
+def logins_shown() -> list[RegistryLogin]:
+    """Every stored login to a registry, for admins."""
+    return list(RegistryLogin.objects.all())

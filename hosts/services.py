@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from functools import partial
-
-from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
 from hosts.models import Host
 from jobs.events import announce
-
-log = logging.getLogger(__name__)
+from jobs.services import ring_task
 
 LOCAL_HOST_ID = "local"
 DOCKER_HOST_ID = "docker:local"
@@ -132,14 +126,7 @@ def ask_probe(host: Host, *, user: User | None) -> None:
     require_role(user, User.Role.OPERATOR)
     if not host.is_enabled:
         raise Refused("HOST_DISABLED", f"{host} is switched off. Switch it on in its settings.")
-    transaction.on_commit(partial(_ring_probe, host.pk))
-
-
-def _ring_probe(host_pk: int) -> None:
-    try:
-        current_app.send_task("hosts.probe", args=[host_pk], retry=False)
-    except (OperationalError, OSError) as error:
-        log.warning("the broker did not take the test of host %s: %s", host_pk, error)
+    ring_task("hosts.probe", host.pk)
 
 
 def mark_seen(host_pk: int) -> None:

@@ -2,9 +2,14 @@
 
 from celery import shared_task
 
-from hosts import work
+from hosts import registry_check, work
 
 
 @shared_task(name="hosts.probe")
 def probe(host_pk: int) -> None:
     work.probe_asked(host_pk)
+
+
+@shared_task(name="hosts.check_login")
+def check_login(login_pk: int) -> None:
+    registry_check.check_stored(login_pk)

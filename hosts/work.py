@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from hosts.models import Host
+from hosts.registry_logins import credentials_of
 from hosts.runners.base import EngineRunner, HostFacts, RunnerError
 from hosts.runners.docker.detection import DockerState, detect
 from hosts.runners.registry import Setup, open_runner
@@ -26,6 +27,7 @@ def runner_of(host: Host) -> EngineRunner:
         host_name=host.display_name,
         engine_host=settings.DOCKER_ENGINE_HOST,
         version=settings.VERSION,
+        credentials=credentials_of,
     )
     return open_runner(host.host_type, setup)
 

@@ -39,6 +39,18 @@ def _send(job_id: int, task: str) -> None:
         log.warning("the broker did not take job %s: %s", job_id, error)
 
 
+def ring_task(task: str, *args: int) -> None:
+    """Have a worker do what is no job, once the transaction commits; a dead broker is logged."""
+    transaction.on_commit(partial(_send_task, task, *args))
+
+
+def _send_task(task: str, *args: int) -> None:
+    try:
+        current_app.send_task(task, args=list(args), retry=False)
+    except (OperationalError, OSError) as error:
+        log.warning("the broker did not take %s%s: %s", task, args, error)
+
+
 @transaction.atomic
 def submit_job(
     *,

@@ -86,4 +86,48 @@ class Migration(migrations.Migration):
                 "ordering": ["pk"],
             },
         ),
+        migrations.CreateModel(
+            name="RegistryLogin",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "registry",
+                    models.CharField(help_text="As `docker.io`.", max_length=255, unique=True),
+                ),
+                ("username", models.CharField(max_length=255)),
+                (
+                    "password",
+                    models.TextField(
+                        editable=False, help_text="Encrypted; see accounts/secrets.py."
+                    ),
+                ),
+                (
+                    "checked_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When it was tested last.", null=True
+                    ),
+                ),
+                (
+                    "error",
+                    models.TextField(blank=True, help_text="Why the registry did not accept it."),
+                ),
+                (
+                    "is_unproved",
+                    models.BooleanField(
+                        default=False,
+                        help_text="The registry lets anybody in and did not look at it.",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+            ],
+            options={
+                "ordering": ["registry"],
+            },
+        ),
     ]

@@ -31,6 +31,10 @@ FOR_ADMINS = [
     "engines/attach/",
     "engines/<int:pk>/detach/",
     "hosts/<int:pk>/change/",
+    "hosts/registries/add/",
+    "hosts/registries/<int:pk>/change/",
+    "hosts/registries/<int:pk>/test/",
+    "hosts/registries/<int:pk>/delete/",
 ]
 SOCKETS = [str(route.pattern) for route in websocket_urlpatterns]
 
