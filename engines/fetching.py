@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hosts.runners.base import EngineRunner, EngineSpec
+from hosts.runners.base import EngineRunner, EngineSpec, Progress
+from jobs.transfer import Layer, Transfer
 from jobs.work import JobRun
 
 
@@ -29,5 +30,24 @@ def follow_install(run: JobRun, runner: EngineRunner, spec: EngineSpec, *, whole
             whole * (before[progress.step] + share * fraction) / total,
             done=progress.bytes_done or 0,
             total=progress.bytes_total,
+            transfer=_transfer_of(progress),
         )
     run.child(None, None)
+
+
+def _transfer_of(progress: Progress) -> Transfer | None:
+    """The numbers of a pull; None for a step that has none of its own."""
+    if not progress.layers and not progress.stalled_for:
+        return None
+    return Transfer(
+        done=progress.bytes_done or 0,
+        total=progress.bytes_total,
+        unpacked=progress.bytes_unpacked,
+        cached=progress.bytes_cached,
+        bytes_per_second=progress.bytes_per_second,
+        seconds_left=progress.seconds_left,
+        stalled_for=progress.stalled_for,
+        layers=tuple(
+            Layer(layer.id, layer.state, layer.done, layer.total) for layer in progress.layers
+        ),
+    )

@@ -181,6 +181,7 @@ class JobConsumer(LiveConsumer):
         if int(message["pk"]) == self.job_pk:
             self.want("bar", lambda user: render_part("jobs/_bar.html", self.job_pk))
             self.want("steps", lambda user: render_part("jobs/_steps.html", self.job_pk))
+            self.want("layers", lambda user: render_layers(self.job_pk))
 
     async def job_logged(self, message: dict[str, Any]) -> None:
         self.want("lines", self.render_lines)
@@ -215,6 +216,12 @@ def render_part(template: str, pk: int) -> str:
     """A part of a job's page that is the same for everybody."""
     job = job_shown(pk)
     return render_to_string(template, {"job": job}) if job else ""
+
+
+def render_layers(pk: int) -> str:
+    """The layers of what a job pulls; nothing for one that pulls nothing."""
+    job = job_shown(pk)
+    return render_to_string("jobs/_layers.html", {"job": job}) if job and job.transfer else ""
 
 
 def render_job(pk: int, user: User) -> str:

@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from jobs.transfer import TransferShown
+
 
 class Job(models.Model):
     """One piece of work on a host or an engine. The row is the truth, the queue only a doorbell.
@@ -26,6 +28,8 @@ class Job(models.Model):
         LOAD = "load", "Load a model"
         DISCOVER = "discover", "Discover models"
         TEST = "test", "Test"
+        UPDATE = "update", "Update"
+        ROLLBACK = "rollback", "Roll back"
         SYNC = "sync", "Sync the catalog"
 
     class Status(models.TextChoices):
@@ -36,7 +40,7 @@ class Job(models.Model):
         CANCELLED = "cancelled", "Cancelled"
 
     OPEN = (Status.QUEUED, Status.RUNNING)
-    HEAVY = (Action.INSTALL,)
+    HEAVY = (Action.INSTALL, Action.UPDATE)
 
     action = models.CharField(max_length=16, choices=Action.choices)
     task = models.CharField(max_length=100, help_text="The Celery task that does this action.")
@@ -64,6 +68,9 @@ class Job(models.Model):
     progress_unit = models.CharField(max_length=8, default="steps")
     percent = models.FloatField(default=0, help_text="0 to 100; never goes back.")
     rate = models.FloatField(null=True, blank=True, help_text="Bytes a second.")
+    transfer = models.JSONField(
+        default=dict, blank=True, help_text="More of a download; see jobs/transfer.py."
+    )
     waiting_for = models.CharField(max_length=200, blank=True)
 
     error_code = models.CharField(max_length=64, blank=True)
@@ -123,8 +130,15 @@ class Job(models.Model):
         return self.steps[-1]["title"] if self.steps else ""
 
     @property
+    def moved(self) -> TransferShown:
+        """More of a download than its bytes."""
+        return TransferShown(self.transfer)
+
+    @property
     def seconds_left(self) -> float | None:
-        """An estimate from the rate in force; None when there is none worth telling."""
+        """An estimate, its own or from the rate in force; None when there is none worth telling."""
+        if self.transfer:
+            return self.moved.seconds_left
         if not self.rate or self.progress_total is None or self.progress_unit != "bytes":
             return None
         return max(0.0, (self.progress_total - self.progress_done) / self.rate)

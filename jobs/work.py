@@ -18,12 +18,15 @@ from jobs.events import announce, hint
 from jobs.models import Job, JobLine
 from jobs.outcome import Cancelled, CancelToken, WorkFailed
 from jobs.services import ring
+from jobs.transfer import Transfer, ended
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.25
 FIRST_LINES, LAST_LINES = 2_000, 8_000
 MAX_LINE = 4_000
+BYTES = ("progress_done", "progress_total", "progress_unit", "rate", "transfer")
+FLUSHED = ("steps", "percent", *BYTES)
 
 
 class JobRun:
@@ -73,12 +76,23 @@ class JobRun:
                     JobLine(job_id=self.job.pk, number=self._number, text=part[:MAX_LINE])
                 )
 
-    def progress(self, percent: float, *, done: int = 0, total: int | None = None) -> None:
+    def progress(
+        self,
+        percent: float,
+        *,
+        done: int = 0,
+        total: int | None = None,
+        transfer: Transfer | None = None,
+    ) -> None:
         """Tell how far the whole job is, 0 to 100, and the bytes of the step if it has any."""
         with self._lock:
             job = self.job
             job.percent = max(job.percent, min(100.0, percent))
-            if total:
+            job.transfer = {}
+            if transfer is not None:
+                for name, value in transfer.columns.items():
+                    setattr(job, name, value)
+            elif total:
                 job.progress_unit, job.progress_total = "bytes", total
                 job.rate = self._rate(done)
                 job.progress_done = done
@@ -113,15 +127,7 @@ class JobRun:
             job = self.job
             values: dict[str, Any] = {}
             if dirty:
-                for name in [
-                    "steps",
-                    "progress_done",
-                    "progress_total",
-                    "progress_unit",
-                    "percent",
-                    "rate",
-                ]:
-                    values[name] = getattr(job, name)
+                values = {name: getattr(job, name) for name in FLUSHED}
             number = self._number
         due = time.monotonic() - self._beaten >= settings.JOB_HEARTBEAT_SECONDS
         if due or values:
@@ -159,19 +165,20 @@ class JobRun:
         if status == Job.Status.SUCCEEDED:
             self.job.percent = 100
         with transaction.atomic():
-            ended = Job.objects.filter(pk=self.job.pk, status=Job.Status.RUNNING).update(
+            is_ours = Job.objects.filter(pk=self.job.pk, status=Job.Status.RUNNING).update(
                 status=status,
                 finished_at=now,
                 steps=steps,
                 percent=self.job.percent,
                 rate=None,
+                transfer=ended(self.job.transfer, is_good=status == Job.Status.SUCCEEDED),
                 error_code=code,
                 error=error,
                 error_detail=detail,
                 child_pid=None,
                 child_created=None,
             )
-            if ended:
+            if is_ours:
                 words = {Job.Status.SUCCEEDED: "is done", Job.Status.CANCELLED: "was cancelled"}
                 told = f"{self.job} {words.get(status, 'failed: ' + error)}"
                 announce("jobs", "job.changed", text=told, pk=self.job.pk)

@@ -65,6 +65,8 @@ class Migration(migrations.Migration):
                             ("load", "Load a model"),
                             ("discover", "Discover models"),
                             ("test", "Test"),
+                            ("update", "Update"),
+                            ("rollback", "Roll back"),
                             ("sync", "Sync the catalog"),
                         ],
                         max_length=16,
@@ -111,6 +113,14 @@ class Migration(migrations.Migration):
                 ("progress_unit", models.CharField(default="steps", max_length=8)),
                 ("percent", models.FloatField(default=0, help_text="0 to 100; never goes back.")),
                 ("rate", models.FloatField(blank=True, help_text="Bytes a second.", null=True)),
+                (
+                    "transfer",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="More of a download; see jobs/transfer.py.",
+                    ),
+                ),
                 ("waiting_for", models.CharField(blank=True, max_length=200)),
                 ("error_code", models.CharField(blank=True, max_length=64)),
                 ("error", models.TextField(blank=True, help_text="One sentence with the way out.")),
