@@ -44,6 +44,7 @@ try:
     DOCKER_ENGINE_HOST = read.text("DOCKER_ENGINE_HOST", "127.0.0.1")
     ENGINE_NETWORK = read.text("ENGINE_NETWORK", "")
     ENGINE_IDLE_MINUTES = read.number("ENGINE_IDLE_MINUTES", 5, least=0, most=10_000)
+    MOUNT_ROOTS = read.words("MOUNT_ROOTS")
     ENGINE_SHELL = read.flag("ENGINE_SHELL", default=True)
     IDLE_ENGINE_CHECK_INTERVAL = read.seconds("IDLE_ENGINE_CHECK_INTERVAL", 60)
     ENGINE_PORT_START = read.number("ENGINE_PORT_START", 8766, least=1024, most=65535)
@@ -56,6 +57,7 @@ try:
     ENGINE_STOP_TIMEOUT = read.seconds("ENGINE_STOP_TIMEOUT", 10)
     CATALOG_URL = read.url("CATALOG_URL", SEED_CATALOG, ["https", "http"])
     CATALOG_SYNC = read.flag("CATALOG_SYNC", default=True)
+    UPDATE_CHECK_HOURS = read.number("UPDATE_CHECK_HOURS", 6, least=0, most=10_000)
     MAX_UPLOAD_MB = read.number("MAX_UPLOAD_MB", 100, least=1, most=100_000)
     JOBS_PER_HOST = read.number("JOBS_PER_HOST", 2, least=1, most=64)
     WORKER_THREADS = read.number("WORKER_THREADS", 8, least=2, most=64)
@@ -222,6 +224,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "jobs.sweep", "schedule": JOB_SWEEP_SECONDS},
     "prune": {"task": "jobs.prune", "schedule": 3600.0},
+    "updates": {"task": "engines.check_updates", "schedule": 60.0},
     "catalog": {"task": "catalog.sync_due", "schedule": 60.0},
 }
 

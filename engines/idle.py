@@ -62,14 +62,18 @@ def _is_over(engine: Engine, now: datetime) -> bool:
     return stops_at is not None and stops_at <= now
 
 
-def _stopped(engine: Engine) -> bool:
-    """Stop it unless it says that it works for somebody; then its time begins anew."""
+def is_at_work(engine: Engine) -> bool:
+    """Whether a running engine says that it works for somebody."""
     try:
         with client_of(engine) as client:
-            is_at_work = client.health(timeout=HEALTH_SECONDS).status == "processing"
+            return client.health(timeout=HEALTH_SECONDS).status == "processing"
     except RunnerError:
-        is_at_work = False
-    if is_at_work:
+        return False
+
+
+def _stopped(engine: Engine) -> bool:
+    """Stop it unless it says that it works for somebody; then its time begins anew."""
+    if is_at_work(engine):
         Engine.objects.filter(pk=engine.pk).update(used_at=timezone.now())
         return False
     try:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from engines import work
+from engines import updates, work
 
 
 @shared_task(name="engines.run_job")
@@ -13,3 +13,8 @@ def run_job(job_id: int) -> None:
 @shared_task(name="jobs.sweep")
 def sweep() -> None:
     work.sweep()
+
+
+@shared_task(name="engines.check_updates")
+def check_updates(*check_pks: int) -> None:
+    updates.check_updates(check_pks)

@@ -9,8 +9,9 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from engines.bringup import bring_down, bring_up, load, mark_failed, settle
+from engines.bringup import bring_down, bring_up, load, mark_failed, settle, start_first
 from engines.fetching import follow_install
+from engines.image_checks import note_image
 from engines.models import Engine
 from engines.proving import prove
 from engines.reach import client_of
@@ -18,6 +19,8 @@ from engines.rows import write_models
 from engines.services import definition_of
 from engines.spec import spec_of
 from engines.state import change_state
+from engines.update_work import recover_update, roll_back, update
+from engines.versions import spec_of_newest
 from hosts.runners.base import EngineFailed, EngineRunner, RunnerError
 from hosts.work import runner_of
 from jobs import services as job_services
@@ -70,9 +73,10 @@ def install(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
         installed_at=timezone.now(),
         disk_bytes=runner.size(spec),
     )
+    note_image(engine, runner.image(spec_of_newest(engine)), is_pulled=True)
     _become_default_if_first(engine)
     if run.job.params.get("starts"):
-        bring_up(run, runner, engine, model="")
+        start_first(run, runner, engine)
 
 
 def read_definition_again(run: JobRun, engine: Engine) -> None:
@@ -98,6 +102,7 @@ def _become_default_if_first(engine: Engine) -> None:
 
 def start(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     read_definition_again(run, engine)
+    note_image(engine, runner.image(spec_of(engine)))
     bring_up(run, runner, engine, model=run.job.params.get("model", ""))
 
 
@@ -194,8 +199,11 @@ VERBS: dict[str, Callable[[JobRun, EngineRunner, Engine], None]] = {
     Job.Action.LOAD: load_model,
     Job.Action.DISCOVER: discover,
     Job.Action.TEST: test,
+    Job.Action.UPDATE: update,
+    Job.Action.ROLLBACK: roll_back,
     Job.Action.UNINSTALL: uninstall,
 }
+UPDATES = (Job.Action.UPDATE, Job.Action.ROLLBACK)
 
 
 def sweep() -> None:
@@ -216,6 +224,8 @@ def recover(job: Job) -> None:
     with runner_of(engine.host) as runner:
         if job.child_pid and job.child_created:
             runner.end_orphan(job.child_pid, job.child_created)
+        if job.action in UPDATES and recover_update(job, runner, engine):
+            return
         spec = spec_of(engine)
         status = runner.status(spec)
         if job.action == Job.Action.INSTALL and not status.is_installed:

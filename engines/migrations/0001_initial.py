@@ -15,6 +15,49 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="ImageCheck",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "reference",
+                    models.CharField(
+                        help_text="Its whole name and tag.", max_length=400, unique=True
+                    ),
+                ),
+                (
+                    "remote",
+                    models.JSONField(
+                        blank=True, default=dict, help_text="RemoteImage; empty for none."
+                    ),
+                ),
+                ("etag", models.CharField(blank=True, max_length=300)),
+                (
+                    "checked_at",
+                    models.DateTimeField(
+                        blank=True, help_text="Of the last good answer.", null=True
+                    ),
+                ),
+                (
+                    "failure",
+                    models.JSONField(
+                        blank=True, default=dict, help_text="Failure; empty for none."
+                    ),
+                ),
+                (
+                    "asked_at",
+                    models.DateTimeField(blank=True, help_text="Set while it is asked.", null=True),
+                ),
+            ],
+            options={
+                "ordering": ["reference"],
+            },
+        ),
+        migrations.CreateModel(
             name="Engine",
             fields=[
                 (
@@ -74,8 +117,24 @@ class Migration(migrations.Migration):
                     "image_digest",
                     models.CharField(blank=True, help_text="Of its registry.", max_length=80),
                 ),
+                (
+                    "image_found",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="Its digests and platform, as the host said last.",
+                    ),
+                ),
                 ("previous_image_id", models.CharField(blank=True, max_length=80)),
                 ("previous_image_digest", models.CharField(blank=True, max_length=80)),
+                (
+                    "previous",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="All that Roll back brings again (engines.versions).",
+                    ),
+                ),
                 ("uses_gpu", models.BooleanField(default=False)),
                 (
                     "gpus",
@@ -155,6 +214,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("auto_updates", models.BooleanField(default=False)),
+                (
+                    "skipped_digest",
+                    models.CharField(
+                        blank=True,
+                        help_text="Failed or rolled back from: not taken by itself.",
+                        max_length=80,
+                    ),
+                ),
                 ("update_checked_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "update_digest",

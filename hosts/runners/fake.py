@@ -110,7 +110,8 @@ class FakeRunner(EngineRunner):
 
     def install(self, spec: EngineSpec, cancel: CancelToken) -> Iterator[Progress]:
         self._obey("install")
-        if spec.source_dir is not None and not (spec.source_dir / "server.py").is_file():
+        source = None if spec.container else spec.source_dir
+        if source is not None and not (source / "server.py").is_file():
             raise InstallFailed(f"{spec.name} has no server.py in {spec.source_dir}.")
         yield Progress("fetch", line=f"From {spec.source_dir}")
         for number, line in enumerate(self._host.install_lines, start=1):
