@@ -7,8 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from django.conf import settings
 from django.utils import timezone
 
+from accounts.refused import Refused
 from engines.client import EngineClient, EngineUnreachable
 from engines.contract import Health
+from engines.environment import require_variables
 from engines.models import Engine
 from engines.patience import Patience
 from engines.reach import client_of
@@ -28,6 +30,10 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
 
     Raises RunnerError with the cause; the engine is then down, failed, and says why.
     """
+    try:
+        require_variables(engine)
+    except Refused as refused:
+        raise StartFailed(refused.message) from refused
     spec = spec_of(engine)
     try:
         run.step("start", f"Start the {what_runs(engine)}")
@@ -55,6 +61,17 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
         runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
         mark_failed(engine, error)
         raise
+
+
+def start_first(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    """Start what was just installed, unless it needs something that only a person can give."""
+    try:
+        require_variables(engine)
+    except Refused as refused:
+        run.line(f"It is not started yet. {refused.message}")
+        change_state(engine, S.STOPPED, text=refused.message)
+        return
+    bring_up(run, runner, engine, model="")
 
 
 def what_runs(engine: Engine) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings as django_settings
+
 from accounts.models import User
 from accounts.roles import has_role
+from engines.container_settings import container_context
+from engines.environment import environment_shown
 from engines.functional import default_language
 from engines.models import Engine
 from engines.queries import recordings_of, trials_of
@@ -48,13 +52,16 @@ def _try(engine: Engine, viewer: User) -> dict[str, Any]:
 
 def _settings(engine: Engine, viewer: User) -> dict[str, Any]:
     """Values of variables are secrets more often than not: only an admin sees them."""
-    lines = [f"{name}={value}" for name, value in engine.environment.items()]
-    return {
+    context: dict[str, Any] = {
         "settings": settings_of(engine),
         "languages": languages_of(engine),
-        "environment": "\n".join(lines) if has_role(viewer, User.Role.ADMIN) else "",
-        "wanted_variables": (engine.definition.get("abm") or {}).get("environment") or [],
+        "idle_default": django_settings.ENGINE_IDLE_MINUTES,
     }
+    if has_role(viewer, User.Role.ADMIN):
+        context["environment"] = environment_shown(engine)
+    if engine.host.is_docker:
+        context |= container_context(engine)
+    return context
 
 
 def _models(engine: Engine, viewer: User) -> dict[str, Any]:

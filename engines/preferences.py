@@ -1,8 +1,7 @@
-"""What a person sets on an engine: parameters, environment, language, the developer's restart."""
+"""What a person sets on an engine: parameters, language, the developer's restart."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +13,6 @@ from accounts.roles import require_role
 from engines.models import Engine
 from engines.schema import parameters_of, validated_parameters
 from jobs.events import announce
-
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
-RESERVED = frozenset({"PORT", "HOST", "PYTHONPATH", "PATH", "SAMPLES_DIR", "MODELS_DIR"})
-MAX_VARIABLES = 100
 
 
 @transaction.atomic
@@ -60,41 +55,6 @@ def set_language(engine: Engine, *, language: str, user: User | None) -> Engine:
         )
     engine.default_language = language
     return _saved(engine, ["default_language"], "")
-
-
-@transaction.atomic
-def set_environment(engine: Engine, *, text: str, user: User | None) -> Engine:
-    """Environment variables, one `NAME=value` a line; they count from the next start.
-
-    Raises Refused ENVIRONMENT_INVALID that names the line.
-    """
-    require_role(user, User.Role.ADMIN)
-    variables: dict[str, str] = {}
-    for number, raw in enumerate(text.replace("\x00", "").splitlines(), start=1):
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        name, equals, value = line.partition("=")
-        name = name.strip()
-        if not equals or not VARIABLE.match(name):
-            raise _bad_line(number, "is not of the form NAME=value")
-        if name in RESERVED:
-            raise _bad_line(number, f"sets {name}, which abm sets itself")
-        variables[name] = value.strip()
-    if len(variables) > MAX_VARIABLES:
-        raise Refused(
-            "ENVIRONMENT_INVALID",
-            f"{len(variables)} variables are too many; up to {MAX_VARIABLES} can be set.",
-            status=400,
-        )
-    engine.environment = variables
-    return _saved(engine, ["environment"], f"The environment of {engine} was changed")
-
-
-def _bad_line(number: int, what: str) -> Refused:
-    return Refused(
-        "ENVIRONMENT_INVALID", f"Line {number} of the environment {what}.", status=400, line=number
-    )
 
 
 @transaction.atomic

@@ -12,6 +12,7 @@ from accounts.refused import Refused
 from accounts.roles import require_role
 from catalog.models import CatalogEntry, CatalogSource, Variant
 from engines.consent import note_consent
+from engines.environment import require_variables
 from engines.models import Engine, EngineModel
 from engines.verdict import verdict
 from hosts.models import Host
@@ -167,6 +168,7 @@ def start_engine(engine: Engine, *, user: User | None, model: str = "") -> Job |
     _require_installed(engine)
     if engine.is_running and not model:
         return None
+    require_variables(engine)
     _check_model(engine, model)
     return _submit(engine, Action.START, user, model=model)
 
@@ -190,6 +192,7 @@ def restart_engine(engine: Engine, *, user: User | None) -> Job:
     """Stop it if it runs, then start it with the model it had."""
     require_role(user, User.Role.OPERATOR)
     _require_installed(engine)
+    require_variables(engine)
     return _submit(engine, Action.RESTART, user, model=engine.loaded_model)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
+from engines.environment import variables_of
 from engines.models import Engine
 from hosts.deployment import deployment_id
 from hosts.runners.base import EngineSpec
@@ -45,7 +46,8 @@ def _environment(engine: Engine) -> dict[str, str]:
     """What the engine's own variables are: by the consent that was given, then by the user."""
     agreed = (engine.definition.get("abm") or {}).get("consent_environment") or {}
     given = agreed if engine.consented_at else {}
-    return {str(key): str(value) for key, value in {**given, **engine.environment}.items()}
+    agreed_to = {str(key): str(value) for key, value in given.items()}
+    return {**agreed_to, **variables_of(engine)}
 
 
 def _container(engine: Engine) -> ContainerSpec:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from engines import trial_views, views
+from engines import settings_views, trial_views, views
 
 app_name = "engines"
 
@@ -23,7 +23,9 @@ urlpatterns = [
     path("<int:pk>/default-model/<int:model_pk>/", views.default_model, name="default_model"),
     path("<int:pk>/parameters/", views.parameters, name="parameters"),
     path("<int:pk>/reset/", views.reset, name="reset"),
-    path("<int:pk>/environment/", views.environment, name="environment"),
+    path("<int:pk>/environment/", settings_views.environment, name="environment"),
+    path("<int:pk>/container/", settings_views.container, name="container"),
+    path("<int:pk>/idle/", settings_views.idle, name="idle"),
     path("<int:pk>/logs/", views.logs, name="logs"),
     path("<int:pk>/try/", trial_views.try_engine, name="try"),
     path("<int:pk>/trials/<int:trial_pk>.wav", trial_views.audio, name="audio"),

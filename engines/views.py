@@ -211,20 +211,6 @@ def _form(
 
 
 @require_POST
-def environment(request: HttpRequest, pk: int) -> HttpResponse:
-    shown = _engine(pk)
-    preferences.set_environment(
-        shown, text=request.POST.get("environment", ""), user=_user(request)
-    )
-    if shown.definition.get("is_in_place"):
-        restarts = request.POST.get("restarts") == "on"
-        preferences.set_restarts_on_change(shown, restarts=restarts, user=_user(request))
-    context = {**engine_context(shown, _user(request), "settings"), "environment_saved": True}
-    template = "engines/_environment.html" if _is_htmx(request) else "engines/engine.html"
-    return render(request, template, {"nav": "engines", **context})
-
-
-@require_POST
 def attach(request: HttpRequest) -> HttpResponse:
     host = get_object_or_404(Host, host_type=Host.Type.SUBPROCESS)
     attached = attachments.attach_engine(

@@ -69,6 +69,11 @@ class Host(models.Model):
         return self.host_type != self.Type.SUBPROCESS
 
     @property
+    def address_for_people(self) -> str:
+        """Where a browser beside abm reaches what the host publishes."""
+        return "localhost"
+
+    @property
     def docker_version(self) -> str:
         """Of the daemon, as it was read last."""
         return str((self.facts.get("versions") or {}).get(self.facts.get("product") or "") or "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from accounts.models import User
 from accounts.refused import Refused
 from engines import preferences
 from engines.schema import settings_of, validated_parameters
@@ -56,32 +55,6 @@ def test_reset_takes_one_value_back() -> None:
 
     engine.refresh_from_db()
     assert engine.parameters == {"pitch": 60}
-
-
-@pytest.mark.parametrize("text", ["no equals", "1X=2", "PORT=1", "=x"])
-def test_a_bad_line_of_the_environment_is_named(text: str) -> None:
-    engine = make_engine()
-
-    with pytest.raises(Refused, match="Line 2"):
-        preferences.set_environment(engine, text=f"GOOD=1\n{text}", user=None)
-
-
-def test_the_environment_keeps_values_with_equals_signs() -> None:
-    engine = make_engine()
-
-    preferences.set_environment(engine, text="# a note\nTOKEN=a=b\n", user=None)
-
-    engine.refresh_from_db()
-    assert engine.environment == {"TOKEN": "a=b"}
-
-
-def test_only_an_admin_sets_the_environment() -> None:
-    operator = User.objects.create_user("olga", role=User.Role.OPERATOR)
-
-    with pytest.raises(Refused) as refused:
-        preferences.set_environment(make_engine(), text="A=1", user=operator)
-
-    assert refused.value.status == 403
 
 
 def test_an_unknown_language_is_refused() -> None:

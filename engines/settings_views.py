@@ -1,0 +1,66 @@
+"""The forms of an engine's Settings tab that concern how it runs."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_POST
+
+from accounts.models import User
+from accounts.roles import require_role
+from engines import preferences
+from engines.container_settings import set_container, set_idle
+from engines.environment import environment_shown, read_environment, set_variables
+from engines.models import Engine
+from engines.pages import engine_context
+
+
+def _engine(pk: int) -> Engine:
+    return get_object_or_404(Engine.objects.select_related("host", "variant"), pk=pk)
+
+
+def _user(request: HttpRequest) -> User:
+    return cast(User, request.user)
+
+
+def _answer(
+    request: HttpRequest, engine: Engine, part: str, context: dict[str, Any], *, is_bad: bool
+) -> HttpResponse:
+    """The form after a save: the part for htmx, the whole page for a plain form."""
+    whole = {"nav": "engines", **engine_context(engine, _user(request), "settings"), **context}
+    is_part = request.headers.get("HX-Request") == "true"
+    template = part if is_part else "engines/engine.html"
+    return render(request, template, whole, status=400 if is_bad else 200)
+
+
+@require_POST
+def environment(request: HttpRequest, pk: int) -> HttpResponse:
+    engine, user = _engine(pk), _user(request)
+    require_role(user, User.Role.ADMIN)
+    read = read_environment(engine, request.POST)
+    if not read.errors:
+        set_variables(engine, variables=read, user=user)
+        if engine.definition.get("is_in_place"):
+            restarts = request.POST.get("restarts") == "on"
+            preferences.set_restarts_on_change(engine, restarts=restarts, user=user)
+    context = {
+        "environment": read if read.errors else environment_shown(engine),
+        "environment_saved": not read.errors,
+    }
+    return _answer(request, engine, "engines/_environment.html", context, is_bad=bool(read.errors))
+
+
+@require_POST
+def container(request: HttpRequest, pk: int) -> HttpResponse:
+    engine = _engine(pk)
+    context = set_container(engine, request.POST, user=_user(request))
+    is_bad = bool(context.get("container_errors"))
+    return _answer(request, engine, "engines/_container.html", context, is_bad=is_bad)
+
+
+@require_POST
+def idle(request: HttpRequest, pk: int) -> HttpResponse:
+    engine = set_idle(_engine(pk), text=request.POST.get("minutes", ""), user=_user(request))
+    return _answer(request, engine, "engines/_idle.html", {"idle_saved": True}, is_bad=False)
