@@ -30,8 +30,8 @@ def client(machine: OwnDaemon) -> Iterator[docker.DockerClient]:
         yield client
 
 
-@pytest.fixture(name="driver")
-def docker_runner(
+@pytest.fixture  # type: ignore[no-redef]  # it takes the place of the imported one
+def driver(
     machine: OwnDaemon, client: docker.DockerClient, registry_address: str, tmp_path: Path
 ) -> Iterator[Driver]:
     with docker_driver(machine, client, registry_address, tmp_path) as made:

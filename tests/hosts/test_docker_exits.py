@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hosts.runners.container import Mount
-from hosts.runners.docker.exits import LONGEST, SAID, Ending, explain_exit
+from hosts.runners.docker.exits import LONGEST, Ending, explain_exit
+from hosts.runners.docker.last_words import SAID
 
 TRACEBACK = """\
 Traceback (most recent call last):
@@ -99,6 +100,16 @@ def test_an_address_that_the_container_lacks_is_explained() -> None:
 )
 def test_a_foreign_architecture_is_named_as_such(said: str) -> None:
     assert "made for another architecture" in ended(said)
+
+
+def test_an_image_for_other_machines_is_told_by_what_it_is_made_for() -> None:
+    # execvp looks for a shell to run what the kernel refuses, and complains of that.
+    said = "[FATAL tini (6)] exec /engine failed: No such file or directory"
+
+    assert "made for linux/arm64, which this machine is not" in (
+        ended(said, code=127, made_for="linux/arm64")
+    )
+    assert "has no program /engine" in ended(said, code=127)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +271,7 @@ def test_a_start_that_failed_is_explained_by_dockers_words(error: str, meant: st
 def test_every_sentence_can_be_said_and_ends_as_one() -> None:
     facts = {"name": "n", "image": "i", "host": "h", "port": "1", "memory": "M.", "variable": "V"}
     for said in SAID:
-        words = said.sentence.format(**facts, permission="P.", path="/p", library="l")
+        words = said.sentence.format(**facts, permission="P.", path="/p", library="l", program="p")
 
         assert words.endswith("."), said
 

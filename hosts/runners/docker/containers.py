@@ -32,8 +32,8 @@ from hosts.runners.docker.ports import LOOPBACK, HostPorts, endpoint_of, ports_o
 
 PLATFORM_API = (1, 41)
 """Docker 20.10: the first that takes a platform for a container."""
-MOST_PORTS = 5
-"""So many ports are tried: one may be taken between the look at it and the start."""
+MOST_PORTS = 20
+"""So many ports are tried: other engines that start at this moment look at the same ones."""
 REPLACE_GRACE = 10.0
 SHUTDOWN_SECONDS = 2.0
 END_SECONDS = 5.0
@@ -91,13 +91,20 @@ def start(host: DockerHost, spec: EngineSpec) -> EngineEndpoint:
     if found is not None and (endpoint := _taken_up(host, spec, found, image)):
         return endpoint
     with mapped(host.name, otherwise=StartFailed):
-        if found is not None:
-            remove(host, spec, grace=REPLACE_GRACE)
-        ports = ports_of(host.client, spec, host_name=host.name, is_here=host.is_here)
-    ports.check_own(spec)
+        if found is not None and is_running(found):
+            _end(host, found, grace=REPLACE_GRACE)
+    _ports(host, spec).check_own(spec)
     if host.is_here:
         make_folders(spec, user=_user(spec, image))
-    return _started_anew(host, spec, image, ports)
+    with mapped(host.name, otherwise=StartFailed):
+        # Not before: its log is lost with it.
+        remove(host, spec, grace=REPLACE_GRACE)
+    return _started_anew(host, spec, image)
+
+
+def _ports(host: DockerHost, spec: EngineSpec) -> HostPorts:
+    with mapped(host.name, otherwise=StartFailed):
+        return ports_of(host.client, spec, host_name=host.name, is_here=host.is_here)
 
 
 def _taken_up(
@@ -134,14 +141,16 @@ def _may_keep_port(spec: EngineSpec, endpoint: EngineEndpoint) -> bool:
     return endpoint.port in spec.ports and endpoint.port not in spec.taken_ports
 
 
-def _started_anew(
-    host: DockerHost, spec: EngineSpec, image: Mapping[str, Any], ports: HostPorts
-) -> EngineEndpoint:
+def _started_anew(host: DockerHost, spec: EngineSpec, image: Mapping[str, Any]) -> EngineEndpoint:
     """Make a container and start it, on the next port if somebody else was quicker."""
     if container_of(spec).network:
         return _made(host, spec, image, port=None)
-    last: PortTaken | None = None
-    for _, port in zip(range(MOST_PORTS), ports.candidates(spec), strict=False):
+    tried: dict[int, PortTaken] = {}
+    for _ in range(MOST_PORTS):
+        ports = _ports(host, spec)
+        port = next((one for one in ports.candidates(spec) if one not in tried), None)
+        if port is None:
+            break
         try:
             return _made(host, spec, image, port=port)
         except PortTaken as error:
@@ -149,8 +158,9 @@ def _started_anew(
             for binding in container_of(spec).ports:
                 if binding.host_port and str(binding.host_port) in told:
                     raise ports.taken(spec, binding.host_port, detail=error.detail) from error
-            last = error
-    raise ports.none_left(spec, detail=last.detail if last else "") from last
+            tried[port] = error
+    last = list(tried.values())[-1] if tried else None
+    raise _ports(host, spec).none_left(spec, detail=last.detail if last else "") from last
 
 
 def _made(

@@ -1,7 +1,4 @@
-"""What it means that a container ended, in a sentence with the way out. Pure: no Docker, no clock.
-
-Texts of engines were read from CPython 3.11, PyTorch 2, CTranslate2, uvicorn, tini and busybox.
-"""
+"""What it means that a container ended, and the way out. Pure: no Docker, no clock."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ import humanize
 from hosts.runners.base import RunnerError
 from hosts.runners.container import Mount
 from hosts.runners.docker.errors import explain
+from hosts.runners.docker.last_words import RAISED, SAID
 
 LAST_LINES = 40
 """So many of the last lines are looked at: what is further up has mostly another cause."""
@@ -43,6 +41,8 @@ class Ending:
     port: int = 8766
     mounts: Sequence[Mount] = ()
     host_name: str = "this machine"
+    made_for: str = ""
+    """Such as `linux/arm64`, where the image is made for another machine than its host."""
 
     @property
     def signal(self) -> int | None:
@@ -51,117 +51,6 @@ class Ending:
         return number if number in {one.value for one in signal.Signals} else None
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A line that engines write, and what it means; may name the pattern's groups and `facts`."""
-
-    pattern: str
-    sentence: str
-
-
-NEEDS_VARIABLE = (
-    "{name} needs the variable {variable}, which is not set. Set it in its environment."
-)
-SAID = (
-    Said(
-        r"(?:environ|frozen os|/os\.py)[\s\S]{0,600}^KeyError: '(?P<variable>\w+)'",
-        NEEDS_VARIABLE,
-    ),
-    Said(
-        r"\b(?P<variable>[A-Z][A-Z0-9]*_[A-Z0-9_]+)[`'\"]? (?:environment variable )?"
-        r"(?:(?:is |was |are )?(?:not set|not defined|undefined|missing|required|unset)|"
-        r"must be set|not found in (?:the )?environment)",
-        NEEDS_VARIABLE,
-    ),
-    Said(
-        r"\b(?i:missing|required|set|define|provide)\b.{0,30}\b(?i:env(?:ironment)?|variable)s?\b"
-        r".{0,20}?\b(?P<variable>[A-Z][A-Z0-9]*_[A-Z0-9_]+)",
-        NEEDS_VARIABLE,
-    ),
-    Said(
-        r"\b(?P<variable>[A-Z][A-Z0-9_]+): (?:unbound variable|parameter (?:null or )?not set)",
-        NEEDS_VARIABLE,
-    ),
-    Said(
-        r"(?i:Cannot assign requested address)|EADDRNOTAVAIL",
-        "{name} was told to listen on an address that its container does not have. Take HOST out "
-        "of its environment, or set it to 0.0.0.0.",
-    ),
-    Said(
-        r"(?i:address already in use)|EADDRINUSE",
-        "Inside its container the port is in use: {image} starts two servers on it. It was given "
-        "port {port}; see that no variable or command gives the same port to another.",
-    ),
-    Said(
-        r"\bexec\b.*(?i:format error)",
-        "{image} is made for another architecture than that of {host}. Choose a variant for this "
-        "machine, or install emulation there.",
-    ),
-    Said(
-        r"(?:(?i:Permission denied)|EACCES)\b.*?['\"](?P<path>/[^'\"]+)['\"]|"
-        r"['\"‘]?(?P<other>/[^\s'\"’:]+)['\"’]?: (?i:Permission denied)",
-        "{permission}",
-    ),
-    Said(
-        r"(?i:Read-only file system): ['\"](?P<path>/[^'\"]+)",
-        "{name} wants to write {path}, which is mounted read-only. Let its volume be written.",
-    ),
-    Said(
-        r"No space left on device",
-        "The disk of {host} is full. Free some space there and start {name} again.",
-    ),
-    Said(
-        r"CUDA driver version is insufficient|NVIDIA driver on your system is too old|"
-        r"forward compatibility was attempted|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
-        "The NVIDIA driver of {host} is too old for {image}. Update the driver or choose another "
-        "variant.",
-    ),
-    Said(
-        r"Found no NVIDIA driver|no CUDA-capable device|libcuda\.so\.1: cannot open|"
-        r"CUDA_ERROR_NO_DEVICE|No CUDA GPUs are available|Torch not compiled with CUDA",
-        "{name} looked for a GPU and was given none. Give it one in its settings, or choose a "
-        "variant for CPU.",
-    ),
-    Said(
-        r"no kernel image is available for execution",
-        "{image} is not made for the GPU of {host}: it is older or newer than those it knows. "
-        "Choose another variant.",
-    ),
-    Said(
-        r"CUDA out of memory|CUDA error: out of memory|CUDA_ERROR_OUT_OF_MEMORY|\[GPU_OOM\]",
-        "The memory of the GPU was not enough. Stop another engine on it, or choose a smaller "
-        "model.",
-    ),
-    Said(
-        r"lib(?P<library>cu\w+|nv\w+)\.so[\d.]*(?:: cannot open| is not found or cannot)",
-        "{image} lacks the library {library} that its packages want. Its maker must mend it; "
-        "choose another variant or version.",
-    ),
-    Said(
-        r"I have read, understood and agreed|COQUI_TOS_AGREED|tos_agreed",
-        "{name} asks for its licence to be accepted. Accept it on the engine's page.",
-    ),
-    Said(
-        r"GatedRepoError|401 Client Error.*huggingface|access to model .* is restricted",
-        "The model of {name} is only given to those who accepted its terms at Hugging Face. Accept "
-        "them there and set HF_TOKEN in its environment.",
-    ),
-    Said(
-        r"Temporary failure in name resolution|Name or service not known|Max retries exceeded|"
-        r"NameResolutionError|getaddrinfo failed",
-        "{name} could not reach what it wanted from the network, mostly a model. Check the "
-        "internet connection of {host}, or put the model into its models folder.",
-    ),
-    Said(
-        r"^MemoryError|std::bad_alloc|Cannot allocate memory|DefaultCPUAllocator: can't allocate",
-        "{name} did not get the memory that it asked for. {memory}",
-    ),
-)
-RAISED = re.compile(
-    r"^(?:[a-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Refused)\b(?:: |$)"
-)
-"""A traceback's last line."""
-
 CODES: Mapping[int, str] = {
     125: "Docker could not run it (status 125).",
     126: "Its command cannot be run (status 126): it is no program, or not allowed to run. Check "
@@ -169,6 +58,10 @@ CODES: Mapping[int, str] = {
     127: "Its command was not found in {image} (status 127). Check the entrypoint and command of "
     "the engine.",
 }
+FOREIGN = (
+    "{image} is made for {made_for}, which {host} is not. Choose a variant for this machine, or "
+    "install emulation there."
+)
 SIGNALS: Mapping[int, str] = {
     signal.SIGINT: "It was ended from outside (signal 2).",
     signal.SIGTERM: "It was ended from outside (signal 15).",
@@ -201,6 +94,8 @@ def explain_exit(ending: Ending) -> str:
     }
     # Who was ended from outside may have spoken of anything before.
     is_killed = ending.signal in {signal.SIGTERM, signal.SIGKILL, signal.SIGINT}
+    if ending.made_for and ending.code in CODES:
+        return FOREIGN.format_map({**facts, "made_for": ending.made_for})
     found = "" if is_killed else _found(ending, facts)
     return found or _of_code(ending, facts)
 

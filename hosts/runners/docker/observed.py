@@ -12,8 +12,8 @@ from hosts.runners.docker.container_logs import last_lines
 from hosts.runners.docker.containers import DockerHost, find, is_running
 from hosts.runners.docker.control_group import memory_of
 from hosts.runners.docker.creation import mounts_of
-from hosts.runners.docker.exits import LAST_LINES, Ending, explain_exit
-from hosts.runners.docker.images import find_image
+from hosts.runners.docker.exits import CODES, LAST_LINES, Ending, explain_exit
+from hosts.runners.docker.images import find_image, platform_of
 from hosts.runners.docker.labels import container_of
 from hosts.runners.docker.listening import Listener, listeners_of
 from hosts.runners.docker.ports import endpoint_of, inner_port_of
@@ -23,12 +23,14 @@ NEVER = "0001-01-01"
 
 def status_of(host: DockerHost, spec: EngineSpec) -> EngineStatus:
     """What the daemon says of the engine. Raises what docker-py raises."""
-    is_installed = find_image(host.client, spec) is not None
+    image = find_image(host.client, spec)
+    is_installed = image is not None
     found = find(host.client, spec)
     if found is None:
-        return EngineStatus(is_installed, is_running=False)
+        return EngineStatus(is_installed, is_running=False, is_container_gone=True)
     if not is_running(found):
-        return EngineStatus(is_installed, is_running=False, exit=exit_of(host, spec, found))
+        ended = exit_of(host, spec, found, image or {})
+        return EngineStatus(is_installed, is_running=False, exit=ended)
     endpoint = endpoint_of(found, engine_host=host.engine_host)
     pid = int(found["State"].get("Pid") or 0) or None
     inner, heard = inner_port_of(found), listeners_in(found) or ()
@@ -52,7 +54,9 @@ def listeners_in(found: Mapping[str, Any]) -> tuple[Listener, ...] | None:
     return listeners_of(pid, str(found["Id"])) if pid else None
 
 
-def exit_of(host: DockerHost, spec: EngineSpec, found: Mapping[str, Any]) -> EngineExit | None:
+def exit_of(
+    host: DockerHost, spec: EngineSpec, found: Mapping[str, Any], image: Mapping[str, Any]
+) -> EngineExit | None:
     """How a container that does not run ended; None if it was never started."""
     state, container = found["State"], container_of(spec)
     code, error = int(state.get("ExitCode") or 0), str(state.get("Error") or "")
@@ -72,6 +76,7 @@ def exit_of(host: DockerHost, spec: EngineSpec, found: Mapping[str, Any]) -> Eng
         port=container.engine_port,
         mounts=mounts_of(spec),
         host_name=host.name,
+        made_for=_made_for_others(host, image) if code in CODES else "",
     )
     reason = explain_exit(ending)
     if state.get("Restarting"):
@@ -79,6 +84,12 @@ def exit_of(host: DockerHost, spec: EngineSpec, found: Mapping[str, Any]) -> Eng
     if ending.signal is not None:
         return EngineExit(ended, signal=ending.signal, reason=reason)
     return EngineExit(ended, code=code, reason=reason)
+
+
+def _made_for_others(host: DockerHost, image: Mapping[str, Any]) -> str:
+    """The image's platform where it is not the daemon's own, else empty."""
+    architecture = host.client.version().get("Arch")
+    return platform_of(image) if image and image.get("Architecture") != architecture else ""
 
 
 def moment(text: object) -> datetime | None:

@@ -110,11 +110,11 @@ class DockerRunner(EngineRunner):
     def stop(self, spec: EngineSpec, *, grace: float) -> None:
         containers.stop(self._host(), spec, grace=grace)
 
-    def remove(self, spec: EngineSpec) -> int:
+    def remove(self, spec: EngineSpec, *, keeps_image: bool = False) -> int:
         host = self._host()
         with mapped(self._host_name):
             written = containers.remove(host, spec, grace=REMOVE_GRACE)
-            return written + remove_image(host.client, spec)
+            return written + (0 if keeps_image else remove_image(host.client, spec))
 
     def status(self, spec: EngineSpec) -> EngineStatus:
         host = self._host()
