@@ -38,7 +38,7 @@ GATEWAY = "host-gateway"
 """Docker's own word for the host as a container sees it."""
 MAX_HOSTS, MAX_WORDS = 50, 200
 POLICIES = {
-    "no": "abm alone starts it again",
+    "no": "abm alone",
     "on-failure": "Docker, when it fails",
     "unless-stopped": "Docker, unless it was stopped",
     "always": "Docker, always",
