@@ -18,13 +18,16 @@ from django.utils.dateparse import parse_datetime
 from engines.image_models import ImageCheck, asking_since
 from engines.models import Engine
 from hosts.oci.checker import Answer, Question, check
-from hosts.oci.digests import Judgement, LocalImage, Verdict, judge, own_digests
+from hosts.oci.digests import Judgement, LocalImage, RemoteImage, Verdict, judge, own_digests
 from hosts.oci.platforms import Platform
 from hosts.oci.reference import BadReference, ImageReference
 from hosts.oci.registry import Registry
 from hosts.registry_logins import credentials_of
 from hosts.runners.base import ImageState
 from jobs.events import announce, hint
+
+NOTHING = RemoteImage("")
+"""For an image that no registry knows: there is nothing to compare it with."""
 
 
 def reference_of(engine: Engine) -> ImageReference | None:
@@ -102,10 +105,8 @@ def judgement_of(engine: Engine, answer: Answer) -> Judgement | None:
     if reference is None:
         return None
     local = local_image_of(engine)
-    found = judge(reference, local, answer.remote)
-    pulled_at = parse_datetime(engine.image_found.get("pulled_at") or "")
-    is_older = pulled_at and answer.checked_at and answer.checked_at < pulled_at
-    if is_older and found.verdict is Verdict.OUTDATED:
+    found = judge(reference, local, answer.remote or (NOTHING if engine.is_built_here else None))
+    if found.verdict is Verdict.OUTDATED and _is_pulled_since(engine, answer.checked_at):
         return judge(reference, local, None)
     return found
 
@@ -196,11 +197,28 @@ def claim_due() -> list[int]:
     ImageCheck.objects.exclude(reference__in=used).delete()
     rows = {row.reference: row for row in ImageCheck.objects.all()}
     now = timezone.now()
-    return claim(name for name in used if name not in rows or _is_due(rows[name], now))
+    return claim(
+        name
+        for name, engines in used.items()
+        if name not in rows or _is_due(rows[name], engines, now)
+    )
 
 
-def _is_due(row: ImageCheck, now: datetime) -> bool:
-    return row.due_at is None or row.due_at <= now
+def _is_due(row: ImageCheck, engines: Iterable[Engine], now: datetime) -> bool:
+    """Its time has come, or what was pulled since then is something else than was heard of."""
+    due_at = row.due_at
+    if due_at is None or due_at <= now:
+        return True
+    heard = row.remote.get("digest")
+    return not row.failure and any(
+        engine.image_digest != heard and _is_pulled_since(engine, row.checked_at)
+        for engine in engines
+    )
+
+
+def _is_pulled_since(engine: Engine, checked_at: datetime | None) -> bool:
+    pulled_at = parse_datetime(engine.image_found.get("pulled_at") or "")
+    return bool(pulled_at and checked_at and checked_at < pulled_at)
 
 
 def ask(check_pks: Iterable[int], *, is_wanted_now: bool = False) -> None:
