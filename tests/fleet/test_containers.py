@@ -50,6 +50,7 @@ class TestMade:
 
         found = container_in(engines.client, spec).attrs
         assert found["Name"] == "/abm-01234567-tiny"
+        assert found["Config"]["Image"] == f"{engines.registry}/lab/tiny:latest"
         assert found["Config"]["Labels"][ENGINE] == "tiny"
         assert found["Config"]["Labels"][DEPLOYMENT] == "0123456789abcdef"
         (bound,) = found["NetworkSettings"]["Ports"]["8766/tcp"]

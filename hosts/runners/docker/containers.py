@@ -167,7 +167,7 @@ def _made(
     host: DockerHost, spec: EngineSpec, image: Mapping[str, Any], *, port: int | None
 ) -> EngineEndpoint:
     """One try. A container that cannot get its port is removed again."""
-    body = body_of(spec, image=str(image["Id"]), port=port, version=host.version)
+    body = body_of(spec, image=image, port=port, version=host.version)
     with mapped(host.name, otherwise=StartFailed):
         made = _create(host.client, spec, body)
     for warning in made.get("Warnings") or ():

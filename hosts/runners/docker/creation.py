@@ -13,6 +13,7 @@ from typing import Any
 
 from hosts.runners.base import EngineSpec, StartFailed
 from hosts.runners.container import ContainerSpec, Mount, PortBinding
+from hosts.runners.docker.images import name_to_run
 from hosts.runners.docker.labels import container_of, digest_of, labels_of
 
 SAMPLES_INSIDE = "/app/samples"
@@ -54,12 +55,16 @@ def settings_digest(spec: EngineSpec) -> str:
     return digest_of({"body": settings_of(spec), "chosen": chosen})
 
 
-def body_of(spec: EngineSpec, *, image: str, port: int | None, version: str) -> dict[str, Any]:
+def body_of(
+    spec: EngineSpec, *, image: Mapping[str, Any], port: int | None, version: str
+) -> dict[str, Any]:
     """The whole body; `port` is the engine's on the host, None where it is reached by a network."""
     container = container_of(spec)
     body = settings_of(spec)
-    body["Image"] = container.image_id or container.image
-    body["Labels"] = labels_of(spec, settings=settings_digest(spec), image=image, version=version)
+    body["Image"] = name_to_run(spec, image)
+    body["Labels"] = labels_of(
+        spec, settings=settings_digest(spec), image=str(image["Id"]), version=version
+    )
     if port is not None:
         inside = f"{container.engine_port}/tcp"
         bound = {"HostIp": container.engine_port_address, "HostPort": str(port)}

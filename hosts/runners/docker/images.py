@@ -41,6 +41,12 @@ def inspect_image(client: docker.APIClient, name: str) -> dict[str, Any] | None:
         return None
 
 
+def name_to_run(spec: EngineSpec, image: Mapping[str, Any]) -> str:
+    """What to make a container of: the name while it stands for this image, as people read it."""
+    name = reference_of(spec).familiar
+    return name if name in (image.get("RepoTags") or ()) else str(image["Id"])
+
+
 def platform_of(image: Mapping[str, Any]) -> str:
     """`linux/arm64/v8`, as far as the image says."""
     parts = (image.get("Os"), image.get("Architecture"), image.get("Variant"))
