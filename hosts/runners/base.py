@@ -21,10 +21,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from hosts.runners.container import ContainerSpec
+from hosts.runners.container import ImageState as ImageState
 from jobs.outcome import CancelToken, WorkFailed
+
+if TYPE_CHECKING:
+    from hosts.runners.storage import HostStorage
 
 
 class RunnerError(WorkFailed):
@@ -138,6 +142,8 @@ class EngineStatus:
 
     is_installed: bool
     is_running: bool
+    is_container_gone: bool = False
+    """It has no container: it was never started, or somebody removed it."""
     endpoint: EngineEndpoint | None = None
     pid: int | None = None
     started_at: datetime | None = None
@@ -168,17 +174,6 @@ class HostFacts:
     python_versions: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     """Other software by name, such as `uv` or `docker`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageState:
-    """An image as its host has it, in the words of its daemon."""
-
-    id: str
-    repo_digests: tuple[str, ...] = ()
-    """`repository@sha256:...` for each name under which it came; none if it was made here."""
-    platform: str = ""
-    """Such as `linux/amd64` or `linux/arm64/v8`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,8 +256,11 @@ class EngineRunner(ABC):
         """End the engine: ask, wait `grace` seconds, then force. Quiet if it is not running."""
 
     @abstractmethod
-    def remove(self, spec: EngineSpec) -> int:
-        """Stop and delete everything that install made; return the bytes freed."""
+    def remove(self, spec: EngineSpec, *, keeps_image: bool = False) -> int:
+        """Stop and delete everything that install made; return the bytes freed.
+
+        `keeps_image` leaves an engine's image where it is, for hosts that have images.
+        """
 
     @abstractmethod
     def status(self, spec: EngineSpec) -> EngineStatus:
@@ -291,6 +289,10 @@ class EngineRunner(ABC):
     def address_problem(self, spec: EngineSpec) -> str:
         """Why a running engine is not reached where it should be, if that can be told."""
         return ""
+
+    def storage(self, deployment: str) -> HostStorage:
+        """The host's disk, as far as it is this abm's. Raises HostNotReady where it has no view."""
+        raise HostNotReady("What engines take on this host's disk cannot be told.")
 
     @abstractmethod
     def end_orphan(self, pid: int, created: float) -> None:

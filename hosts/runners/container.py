@@ -17,6 +17,17 @@ class PortBinding:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageState:
+    """An image as its host has it, in the words of its daemon."""
+
+    id: str
+    repo_digests: tuple[str, ...] = ()
+    """`repository@sha256:...` for each name under which it came; none if it was made here."""
+    platform: str = ""
+    """Such as `linux/amd64` or `linux/arm64/v8`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Mount:
     """A volume of the daemon by name, or a folder of the host by path, inside a container."""
 

@@ -179,7 +179,7 @@ class FakeRunner(EngineRunner):
             engine.port = None
             engine.exit = EngineExit(datetime.now(UTC), code=0, reason="It was asked to end.")
 
-    def remove(self, spec: EngineSpec) -> int:
+    def remove(self, spec: EngineSpec, *, keeps_image: bool = False) -> int:
         self._obey("remove")
         engine = self._host.engines.pop(spec.name, None)
         return engine.size if engine is not None else 0

@@ -24,6 +24,7 @@ from hosts.runners.base import (
 )
 from hosts.runners.local_facts import read_facts
 from hosts.runners.local_files import EngineFiles, files_of
+from hosts.runners.local_storage import LocalStorage
 from jobs.outcome import CancelToken
 
 
@@ -96,7 +97,7 @@ class LocalRunner(EngineRunner):
     def stop(self, spec: EngineSpec, *, grace: float) -> None:
         local_process.end(self._files(spec), grace=grace)
 
-    def remove(self, spec: EngineSpec) -> int:
+    def remove(self, spec: EngineSpec, *, keeps_image: bool = False) -> int:
         files = self._files(spec)
         local_process.end(files, grace=5.0)
         freed = _bytes_below(files.folder)
@@ -122,6 +123,9 @@ class LocalRunner(EngineRunner):
     def size(self, spec: EngineSpec) -> int | None:
         files = self._files(spec)
         return _bytes_below(files.folder) if files.folder.is_dir() else None
+
+    def storage(self, deployment: str) -> LocalStorage:
+        return LocalStorage()
 
     def end_orphan(self, pid: int, created: float) -> None:
         local_process.end_group(pid, created)

@@ -211,8 +211,17 @@ def remove(host: DockerHost, spec: EngineSpec, *, grace: float) -> int:
 
     Raises what docker-py raises.
     """
+    return _remove_all(host, filter_of(spec), grace=grace)
+
+
+def remove_one(host: DockerHost, container: str, *, grace: float) -> int:
+    """The same for the container of this whole id."""
+    return _remove_all(host, {"id": container}, grace=grace)
+
+
+def _remove_all(host: DockerHost, filters: dict[str, Any], *, grace: float) -> int:
     freed, client = 0, host.client
-    for row in client.containers(all=True, size=True, filters=filter_of(spec)):
+    for row in client.containers(all=True, size=True, filters=filters):
         with contextlib.suppress(NotFound):
             found = client.inspect_container(row["Id"])
             if is_running(found):

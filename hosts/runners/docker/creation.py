@@ -14,7 +14,7 @@ from typing import Any
 from hosts.runners.base import EngineSpec, StartFailed
 from hosts.runners.container import ContainerSpec, Mount, PortBinding
 from hosts.runners.docker.images import name_to_run
-from hosts.runners.docker.labels import container_of, digest_of, labels_of
+from hosts.runners.docker.labels import container_of, digest_of, labels_of, volume_labels_of
 
 SAMPLES_INSIDE = "/app/samples"
 MODELS_INSIDE = "/app/external_models"
@@ -133,7 +133,7 @@ def _host_config(spec: EngineSpec, container: ContainerSpec) -> dict[str, Any]:
     config: dict[str, Any] = {
         "Init": True,
         "LogConfig": {"Type": "json-file", "Config": LOG_LIMITS},
-        "Mounts": [_mount(mount) for mount in mounts_of(spec)],
+        "Mounts": [_mount(mount, spec) for mount in mounts_of(spec)],
         "PortBindings": _bindings(container.ports),
         "RestartPolicy": {"Name": name, "MaximumRetryCount": int(count) if count else 0},
     }
@@ -158,13 +158,17 @@ def _device_request(gpus: tuple[str, ...]) -> dict[str, Any]:
     return {"Driver": "", "Capabilities": [["gpu"]], **wanted}
 
 
-def _mount(mount: Mount) -> dict[str, Any]:
-    return {
+def _mount(mount: Mount, spec: EngineSpec) -> dict[str, Any]:
+    """A volume that Docker has to make for it bears our labels; one that is there keeps its own."""
+    place: dict[str, Any] = {
         "Type": "bind" if mount.is_folder else "volume",
         "Source": mount.source,
         "Target": mount.target,
         "ReadOnly": mount.is_read_only,
     }
+    if mount.is_folder:
+        return place
+    return {**place, "VolumeOptions": {"Labels": volume_labels_of(spec)}}
 
 
 def _bindings(ports: tuple[PortBinding, ...]) -> dict[str, list[Mapping[str, str]]]:

@@ -58,6 +58,11 @@ def labels_of(spec: EngineSpec, *, settings: str, image: str, version: str) -> d
     }
 
 
+def volume_labels_of(spec: EngineSpec) -> dict[str, str]:
+    """All labels of a volume that is made with the engine's container."""
+    return {ENGINE: spec.name, DEPLOYMENT: container_of(spec).deployment}
+
+
 def labels_on(found: Mapping[str, Any]) -> dict[str, str]:
     """The labels of an inspected container."""
     return dict(found.get("Config", {}).get("Labels") or {})

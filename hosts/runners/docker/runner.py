@@ -37,6 +37,7 @@ from hosts.runners.docker.observed import listeners_in, status_of
 from hosts.runners.docker.ports import endpoint_of, inner_port_of
 from hosts.runners.docker.received import received_by
 from hosts.runners.docker.shell import ShellSession
+from hosts.runners.docker.storage import DockerStorage
 from hosts.runners.docker.system import read_system
 from jobs.outcome import CancelToken
 
@@ -145,6 +146,9 @@ class DockerRunner(EngineRunner):
         with mapped(self._host_name):
             found = find_image(host.client, spec)
         return state_of(found) if found else None
+
+    def storage(self, deployment: str) -> DockerStorage:
+        return DockerStorage(self._host(), deployment)
 
     def end_orphan(self, pid: int, created: float) -> None:
         """Nothing: Docker's containers have a parent of their own."""
