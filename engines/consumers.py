@@ -12,6 +12,7 @@ from django.http import QueryDict
 from django.template.loader import render_to_string
 
 from accounts.models import User
+from engines.links.figures import stats_of
 from engines.models import Engine
 from engines.pages import TABS, engine_context
 from engines.queries import EngineFilter, engine_shown, engines_page
@@ -128,6 +129,10 @@ class EngineConsumer(LiveConsumer):
     async def engine_removed(self, message: dict[str, Any]) -> None:
         await self.engine_changed(message)
 
+    async def engine_sampled(self, message: dict[str, Any]) -> None:
+        if int(message["pk"]) == self.engine_pk and self.tab == "stats":
+            self.want("sample", self.render_sample)
+
     async def host_seen(self, message: dict[str, Any]) -> None:
         self.want("head", self.render_head)
 
@@ -146,6 +151,11 @@ class EngineConsumer(LiveConsumer):
         if engine is None:
             return render_to_string("engines/_gone.html", {"pk": self.engine_pk, "viewer": user})
         return render_to_string("engines/_head.html", {"engine": engine, "viewer": user})
+
+    def render_sample(self, user: User) -> str:
+        engine = engine_shown(self.engine_pk)
+        context = {"engine": engine, "stats": stats_of(self.engine_pk), "viewer": user}
+        return render_to_string("engines/_stats_sample.html", context) if engine else ""
 
     def render_tab(self, user: User) -> str:
         engine = engine_shown(self.engine_pk)

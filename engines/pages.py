@@ -11,9 +11,11 @@ from accounts.roles import has_role
 from engines.container_settings import container_context
 from engines.environment import environment_shown
 from engines.functional import default_language
+from engines.links.figures import stats_of
 from engines.models import Engine
 from engines.queries import recordings_of, trials_of
 from engines.schema import languages_of, settings_of
+from engines.shell import has_shell
 from jobs.models import Job
 
 TABS = {
@@ -21,9 +23,17 @@ TABS = {
     "logs": "Logs",
     "settings": "Settings",
     "models": "Models",
+    "stats": "Stats",
     "jobs": "Jobs",
+    "shell": "Shell",
     "details": "Details",
 }
+
+
+def tabs_of(engine: Engine, viewer: User) -> dict[str, str]:
+    """The tabs that this engine has for this person."""
+    offers_shell = has_shell(engine) and has_role(viewer, User.Role.ADMIN)
+    return {key: word for key, word in TABS.items() if key != "shell" or offers_shell}
 
 
 def engine_context(engine: Engine, viewer: User, tab: str) -> dict[str, Any]:
@@ -33,7 +43,7 @@ def engine_context(engine: Engine, viewer: User, tab: str) -> dict[str, Any]:
         "engine": engine,
         "viewer": viewer,
         "tab": tab,
-        "tabs": TABS,
+        "tabs": tabs_of(engine, viewer),
         "socket_path": f"/ws/engines/{engine.pk}/{kind + '/' if kind else ''}?tab={tab}",
         **_CONTEXTS[tab](engine, viewer),
     }
@@ -72,6 +82,14 @@ def _jobs(engine: Engine, viewer: User) -> dict[str, Any]:
     return {"jobs": Job.objects.filter(engine=engine).select_related("user", "host")[:50]}
 
 
+def _stats(engine: Engine, viewer: User) -> dict[str, Any]:
+    return {"stats": stats_of(engine.pk)}
+
+
+def _shell(engine: Engine, viewer: User) -> dict[str, Any]:
+    return {"shell_path": f"/ws/engines/{engine.pk}/shell/"}
+
+
 def _nothing(engine: Engine, viewer: User) -> dict[str, Any]:
     return {}
 
@@ -81,6 +99,8 @@ _CONTEXTS = {
     "logs": _nothing,
     "settings": _settings,
     "models": _models,
+    "stats": _stats,
     "jobs": _jobs,
+    "shell": _shell,
     "details": _nothing,
 }

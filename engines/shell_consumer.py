@@ -1,4 +1,8 @@
-"""The socket of a shell: bytes are the terminal's, text is `{"cols": 80, "rows": 24}`."""
+"""The socket of a shell: bytes are the terminal's, text is abm's and the page's own.
+
+The page tells `{"cols": 80, "rows": 24}`, first of all, and `{"drawn": bytes}`; abm tells
+`{"says": "a sentence"}`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,9 @@ from jobs.consumers import NOT_SIGNED_IN, POOL
 
 NOT_ALLOWED = 4403
 ENDED = 4000
-MOST_SIZE_WORDS = 200
+MOST_WORDS = 200
+MOST_AHEAD = 1_000_000
+"""Bytes that the page has not drawn yet."""
 
 
 class ShellConsumer(AsyncWebsocketConsumer):
@@ -36,6 +42,8 @@ class ShellConsumer(AsyncWebsocketConsumer):
             return
         self.user_pk = user.pk
         self.is_opening = False
+        self.ahead = 0
+        self.ready = asyncio.Event()
 
     async def disconnect(self, code: int) -> None:
         if self.pump is not None:
@@ -49,8 +57,13 @@ class ShellConsumer(AsyncWebsocketConsumer):
                 self.session.write(bytes_data)
             except RunnerError as error:
                 await self._say(error.message)
-        elif (size := _size_in(text_data or "")) is not None:
-            await self._sized(*size)
+        elif text_data and len(text_data) < MOST_WORDS:
+            told = _numbers_in(text_data)
+            if "drawn" in told:
+                self.ahead -= told["drawn"]
+                self.ready.set()
+            elif "cols" in told and "rows" in told:
+                await self._sized(told["cols"], told["rows"])
 
     async def _sized(self, cols: int, rows: int) -> None:
         if self.session is not None:
@@ -60,11 +73,11 @@ class ShellConsumer(AsyncWebsocketConsumer):
             await self._open(cols, rows)
 
     async def _open(self, cols: int, rows: int) -> None:
-        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        loop = asyncio.get_running_loop()
 
         def wake() -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(ready.set)
+                loop.call_soon_threadsafe(self.ready.set)
 
         try:
             self.session = await loop.run_in_executor(POOL, self._opened, cols, rows, wake)
@@ -72,7 +85,7 @@ class ShellConsumer(AsyncWebsocketConsumer):
             await self._say(refusal.message)
             await self.close(code=NOT_ALLOWED)
             return
-        self.pump = asyncio.create_task(self._pump(self.session, ready))
+        self.pump = asyncio.create_task(self._pump(self.session))
 
     def _opened(self, cols: int, rows: int, wake: Any) -> ShellSession:
         close_old_connections()
@@ -83,14 +96,17 @@ class ShellConsumer(AsyncWebsocketConsumer):
             raise Refused("ENGINE_NOT_FOUND", "There is no such engine any more.", status=404)
         return open_shell(engine, user=user, cols=cols, rows=rows, wake=wake)
 
-    async def _pump(self, session: ShellSession, ready: asyncio.Event) -> None:
-        """What the program writes, until it ends."""
-        while (shown := session.read(timeout=0)) is not None:
+    async def _pump(self, session: ShellSession) -> None:
+        """What the program writes, no faster than the page draws it, until it ends."""
+        shown: bytes | None = b""
+        while shown is not None:
+            self.ready.clear()
+            shown = session.read(timeout=0) if self.ahead < MOST_AHEAD else b""
             if shown:
+                self.ahead += len(shown)
                 await self.send(bytes_data=shown)
-            else:
-                await ready.wait()
-                ready.clear()
+            elif shown is not None:
+                await self.ready.wait()
         await self._say(session.ending)
         await self.close(code=ENDED)
 
@@ -99,11 +115,12 @@ class ShellConsumer(AsyncWebsocketConsumer):
         await self.send(text_data=json.dumps({"says": sentence}))
 
 
-def _size_in(text: str) -> tuple[int, int] | None:
-    if len(text) > MOST_SIZE_WORDS:
-        return None
+def _numbers_in(text: str) -> dict[str, int]:
+    """The whole numbers that the page tells; empty for anything else."""
     try:
         told = json.loads(text)
-        return int(told["cols"]), int(told["rows"])
-    except (ValueError, TypeError, KeyError):
-        return None
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(told, dict):
+        return {}
+    return {str(key): value for key, value in told.items() if type(value) is int and value >= 0}

@@ -10,16 +10,14 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.models import User
-from accounts.refused import Refused
 from catalog.models import CatalogEntry, EngineType, Variant
 from engines import attach as attachments
 from engines import preferences, services
-from engines.consent import consent_of
+from engines.choosing import choice
 from engines.models import Engine, EngineModel
-from engines.pages import TABS, engine_context
+from engines.pages import engine_context, tabs_of
 from engines.queries import EngineFilter, engines_page, engines_shown, hosts_with_engines
 from engines.schema import read_texts, settings_of
-from engines.verdict import verdicts
 from engines.work import log_tail
 from hosts.models import Host
 
@@ -69,32 +67,18 @@ def list_engines(request: HttpRequest) -> HttpResponse:
 def engine(request: HttpRequest, pk: int) -> HttpResponse:
     tab = request.GET.get("tab", "try")
     shown = get_object_or_404(engines_shown(), pk=pk)
-    context = engine_context(shown, _user(request), tab if tab in TABS else "try")
+    known = tabs_of(shown, _user(request))
+    context = engine_context(shown, _user(request), tab if tab in known else "try")
     return render(request, "engines/engine.html", {"nav": "engines", **context})
 
 
 @require_GET
 def choose(request: HttpRequest, entry_pk: int) -> HttpResponse:
     entry = get_object_or_404(CatalogEntry.objects.select_related("source"), pk=entry_pk)
-    variants = [variant for variant in entry.variants.all() if not variant.is_withdrawn]
-    if not variants:
-        raise Refused("VARIANT_MISSING", f"{entry} has no variant to install. An admin adds one.")
-    wanted = request.GET.get("variant", "")
-    chosen = next((row for row in variants if str(row.pk) == wanted), None) or variants[0]
-    platform = request.GET.get("platform", "")
-    platform = platform if platform in chosen.platforms else ""
-    found = verdicts(entry, chosen, platform=platform)
-    context = {
-        "nav": "catalog",
-        "entry": entry,
-        "variants": variants,
-        "chosen": chosen,
-        "verdicts": found,
-        "platform": platform,
-        "consent": consent_of(entry),
-        "can_overrule": any(row.can_overrule for row in found),
-        "viewer": request.user,
-    }
+    found = choice(entry, request.GET.dict())
+    if found is None:
+        return HttpResponse(status=204)
+    context = {"nav": "catalog", "viewer": request.user, **found}
     template = "engines/_choose.html" if _is_htmx(request) else "engines/choose.html"
     return render(request, template, context)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from functools import partial
 
 from django.db import close_old_connections
 from django.db.models import QuerySet
 
+from engines.links.figures import tell_from
 from engines.links.host import HostLink
 from engines.models import Engine
 from engines.observe import host_seen, start_kept
@@ -14,19 +17,17 @@ from engines.spec import spec_of
 from hosts.deployment import deployment_id
 from hosts.link.docker_client import connect_here
 from hosts.link.docker_events import watch_containers
+from hosts.link.docker_samples import Sample
 from hosts.link.docker_seen import AllSeen, ContainerGone, ContainerSeen, Seen
+from hosts.link.docker_stats import ContainerStats, keep_reading
 from hosts.link.watcher import HostLost, HostSeen
 from hosts.models import Host
 from hosts.runners.base import EngineRunner
-from hosts.work import probe, runner_of
+from hosts.work import machine_of, probe, runner_of
+from jobs.events import hint
 
 PROBE_SECONDS = 30.0
 AWAY_SECONDS = 5.0
-UNKNOWN_TO_DOCKER = (
-    Engine.State.ABSENT,
-    Engine.State.INSTALLING,
-    Engine.State.UNINSTALLING,
-)
 
 
 class DockerLink(HostLink):
@@ -36,14 +37,18 @@ class DockerLink(HostLink):
         super().__init__(host)
         self._is_first = True
         self._probed_at = 0.0
+        self._stats = ContainerStats()
+        self._reader: threading.Thread | None = None
+        self._names: dict[str, str] = {}
 
     def watch(self, host: Host) -> None:
         if not self._probe(host):
             self.ended.wait(AWAY_SECONDS)
             return
+        self._read_figures(host)
         with runner_of(host) as runner:
             for seen in watch_containers(
-                connect_here, deployment_id(), self.ended, host_name=str(host)
+                connect_here, deployment_id(), self.ended, host_name=machine_of(host)
             ):
                 close_old_connections()
                 self._take(host, runner, seen)
@@ -57,7 +62,39 @@ class DockerLink(HostLink):
         self._probed_at = time.monotonic()
         return host.is_enabled and probe(host).is_usable
 
+    def _read_figures(self, host: Host) -> None:
+        """In a thread of its own: on an old daemon each answer takes a second."""
+        if self._reader is None or not self._reader.is_alive():
+            arguments = (connect_here, self._stats, self.ended)
+            options = {"host_name": str(host), "told": self._figures}
+            self._reader = threading.Thread(
+                target=keep_reading,
+                args=arguments,
+                kwargs=options,
+                name=f"abm-figures-{host.host_id}",
+                daemon=True,
+            )
+            self._reader.start()
+
+    def _figures(self, samples: dict[str, Sample]) -> None:
+        close_old_connections()
+        for container, sample in samples.items():
+            name = self._names.get(container, "")
+            engine = Engine.objects.filter(host_id=self.host_pk, name=name).only("pk").first()
+            if engine is not None:
+                Engine.objects.filter(pk=engine.pk).update(memory_bytes=sample.memory_bytes)
+                hint("engines", "engine.sampled", pk=engine.pk)
+
+    def _note(self, host: Host, seen: ContainerSeen) -> None:
+        """Whose figures a container's are."""
+        self._names[seen.id] = seen.engine
+        for engine in self._engines(host).filter(name=seen.engine):
+            tell_from(engine.pk, partial(self._stats.history, seen.id))
+
     def _take(self, host: Host, runner: EngineRunner, seen: Seen) -> None:
+        self._stats.take(seen)
+        if isinstance(seen, ContainerSeen):
+            self._note(host, seen)
         if isinstance(seen, ContainerSeen | ContainerGone):
             for engine in self._engines(host).filter(name=seen.engine):
                 self.observed(host, engine.name, runner.status(spec_of(engine)))
@@ -74,4 +111,4 @@ class DockerLink(HostLink):
     @staticmethod
     def _engines(host: Host) -> QuerySet[Engine]:
         engines = Engine.objects.filter(host=host, attached_url="").select_related("host")
-        return engines.exclude(state__in=UNKNOWN_TO_DOCKER)
+        return engines.exclude(state=Engine.State.ABSENT)

@@ -47,12 +47,13 @@ class HostLink(threading.Thread):
     def watch(self, host: Host) -> None:
         """Keep the host's rows true until `ended`, or as long as that is possible."""
 
-    def observed(self, host: Host, name: str, status: EngineStatus) -> None:
+    def observed(self, host: Host, name: str, status: EngineStatus) -> Engine | None:
         """Write down how the engine called `name` is, with its last words if it died."""
         engine = Engine.objects.select_related("host").filter(host=host, name=name).first()
         if engine is None:
-            return
+            return None
         tail = ""
         if not status.is_running and engine.is_alive:
             tail = "\n".join(log_tail(engine, lines=LOG_TAIL))
         engine_seen(engine, status, log_tail=tail)
+        return engine

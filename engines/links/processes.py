@@ -10,6 +10,7 @@ from django.db import close_old_connections
 
 from accounts.refused import Refused
 from engines import services
+from engines.links.figures import ProcessFigures
 from engines.links.host import HostLink
 from engines.models import Engine
 from engines.observe import host_seen, start_kept
@@ -18,6 +19,7 @@ from hosts.link.watcher import HostLost, HostSeen, Observation, saved_at, watch
 from hosts.models import Host
 from hosts.runners.base import EngineSpec
 from hosts.work import probe, runner_of
+from jobs.events import hint
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +37,16 @@ class ProcessLink(HostLink):
         super().__init__(host)
         self._is_first = True
         self._saved: dict[int, float] = {}
+        self._figures = ProcessFigures()
 
     def watch(self, host: Host) -> None:
         probe(host)
         looks = watch(lambda: runner_of(host), lambda: self._specs(host), self.ended)
         for seen in looks:
             if isinstance(seen, Observation):
-                self.observed(host, seen.name, seen.status)
+                engine = self.observed(host, seen.name, seen.status)
+                if engine is not None and self._figures.take(engine.pk, seen.status):
+                    hint("engines", "engine.sampled", pk=engine.pk)
             elif isinstance(seen, HostSeen):
                 host.refresh_from_db()
                 if not host.is_enabled:
