@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from django.conf import settings
 from django.db import transaction
@@ -21,7 +21,7 @@ from engines.spec import spec_of
 from engines.state import change_state
 from engines.update_work import recover_update, roll_back, update
 from engines.versions import spec_of_newest
-from hosts.runners.base import EngineFailed, EngineRunner, RunnerError
+from hosts.runners.base import EngineFailed, EngineRunner, EngineSpec, RunnerError
 from hosts.work import runner_of
 from jobs import services as job_services
 from jobs.events import announce
@@ -63,7 +63,7 @@ def install(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     except (RunnerError, Cancelled) as error:
         run.fail_step()
         run.step("tidy", "Tidy up")
-        runner.remove(spec)
+        _take_back(run, runner, spec)
         change_state(engine, S.ABSENT, event=f"{engine} was not installed: {error.message}")
         raise
     change_state(
@@ -77,6 +77,14 @@ def install(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     _become_default_if_first(engine)
     if run.job.params.get("starts"):
         start_first(run, runner, engine)
+
+
+def _take_back(run: JobRun, runner: EngineRunner, spec: EngineSpec) -> None:
+    """Remove what came so far. A host that is away keeps it, and is not why the install failed."""
+    try:
+        runner.remove(spec)
+    except RunnerError as error:
+        run.line(f"What came so far could not be removed: {error.message}")
 
 
 def read_definition_again(run: JobRun, engine: Engine) -> None:
@@ -208,11 +216,15 @@ UPDATES = (Job.Action.UPDATE, Job.Action.ROLLBACK)
 
 def sweep() -> None:
     """End jobs whose worker died and set their engines to what is true now."""
-    for job in job_services.sweep(alive=being_done()):
+    recover_all(job_services.sweep(alive=being_done()))
+
+
+def recover_all(jobs: Iterable[Job]) -> None:
+    """Recover lost jobs; where a host is away, its link reads the engines when it is back."""
+    for job in jobs:
         try:
             recover(job)
         except RunnerError as error:
-            # Its host is away: the watcher reads the engine when the host is back.
             log.warning("%s could not be tidied up: %s", job, error.message)
 
 

@@ -24,12 +24,17 @@ def runner_of(host: Host) -> EngineRunner:
     """The runner that reaches `host`; use it in `with`."""
     setup = Setup(
         settings.DATA_DIR,
-        host_name=host.display_name,
+        host_name=machine_of(host),
         engine_host=settings.DOCKER_ENGINE_HOST,
         version=settings.VERSION,
         credentials=credentials_of,
     )
     return open_runner(host.host_type, setup)
+
+
+def machine_of(host: Host) -> str:
+    """How sentences name it that begin with `Docker on`: as its own name may already."""
+    return host.display_name.removeprefix("Docker on ")
 
 
 @dataclass(frozen=True, slots=True)

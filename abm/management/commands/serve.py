@@ -23,7 +23,7 @@ from abm.environment import own_addresses
 from abm.server import DRAIN_SECONDS, AbmServer
 from accounts.setup import admin_from_settings, needs_setup, new_setup_token
 from catalog.services import ensure_sources
-from engines.work import recover
+from engines.work import recover_all
 from hosts.services import ensure_hosts
 from jobs.services import interrupt_all
 
@@ -49,8 +49,7 @@ class Command(BaseCommand):
         set_up()
         threads = Threads(app)
         server = make_server(drain_seconds=CTRL_C_SECONDS)
-        for job in interrupt_all():
-            recover(job)
+        recover_all(interrupt_all())
         threads.start()
         self.stdout.write(greeting())
         self.stdout.flush()
