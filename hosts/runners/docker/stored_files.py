@@ -30,8 +30,11 @@ HELPER = "abm.helper"
 INSIDE = "/abm-files"
 MOST_FILES = 5000
 HELPER_SECONDS = 60
-LIST = f"cd {INSIDE} && find . -type f -exec stat -c '%s %Y %n' {{}} + | head -n {MOST_FILES + 1}"
-DELETE = f'cd {INSIDE} && rm -rf -- "$0"'
+TOOLS = "find stat head rm"
+BEGIN = f"for tool in {TOOLS}; do command -v $tool || exit 127; done > /dev/null; cd {INSIDE} &&"
+"""A pipe would hide that a tool is missing, and the place would look empty."""
+LIST = f"{BEGIN} find . -type f -exec stat -c '%s %Y %n' {{}} + | head -n {MOST_FILES + 1}"
+DELETE = f'{BEGIN} rm -rf -- "$0"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +207,8 @@ def _run(helper: Helper, place: Mount, script: str, *words: str, is_read_only: b
         said = client.logs(made["Id"], stdout=True, stderr=False).decode(errors="replace")
         if ended.get("StatusCode"):
             words_of_it = client.logs(made["Id"], stdout=False, stderr=True)
-            raise _unusable(place, words_of_it.decode(errors="replace"))
+            detail = words_of_it.decode(errors="replace") or f"It lacks one of: {TOOLS}."
+            raise _unusable(place, detail)
     except APIError as error:
         if error.status_code == 400:  # no `sh` in this image
             raise _unusable(place, str(error.explanation)) from error
