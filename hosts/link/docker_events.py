@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import docker
+import requests
 from docker.errors import APIError, NotFound
 
 from hosts.link.docker_seen import (
@@ -247,7 +248,9 @@ class _Watch:
         except NotFound:
             self._gone(found)
             return
-        except APIError as error:
+        except (APIError, requests.RequestException) as error:
+            if not isinstance(error, APIError):
+                client.ping()  # raises where it is the daemon that does not answer
             # One broken container does not make the host a lost one.
             self._unsettled.pop(found, None)
             log.warning("Docker on %s cannot tell of %s: %s", self._host_name, found, error)

@@ -76,6 +76,8 @@ class Speaker:
     asked: list[str] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     """Containers that it cannot tell of."""
+    stuck: set[str] = field(default_factory=set)
+    """Containers that it never answers for."""
     is_silent: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -109,6 +111,8 @@ class Speaking(BaseHTTPRequestHandler):
             self._say("OK")
         else:
             found = path.split("/")[-2]
+            if found in said.stuck:
+                said.released.wait(20)
             status = 500 if found in said.broken else 200 if found in said.containers else 404
             told = said.containers.get(found) if status == 200 else {"message": "layer not found"}
             self._say(told, status=status)
@@ -322,6 +326,17 @@ def test_a_container_that_docker_cannot_tell_of_does_not_lose_the_host(
 ) -> None:
     speaker.containers["b2"] = container("b2")
     speaker.broken.add("a1")
+
+    first = next(seen)
+    assert isinstance(first, ContainerSeen) and first.id == "b2"
+    assert isinstance(next(seen), AllSeen)
+
+
+def test_a_container_that_docker_never_answers_for_does_not_lose_the_host(
+    speaker: Speaker, seen: Iterator[Seen]
+) -> None:
+    speaker.containers["b2"] = container("b2")
+    speaker.stuck.add("a1")
 
     first = next(seen)
     assert isinstance(first, ContainerSeen) and first.id == "b2"
