@@ -227,6 +227,8 @@ CELERY_BEAT_SCHEDULE = {
     "updates": {"task": "engines.check_updates", "schedule": 60.0},
     "catalog": {"task": "catalog.sync_due", "schedule": 60.0},
 }
+if CATALOG_SYNC:
+    CELERY_BEAT_SCHEDULE["sizes"] = {"task": "engines.measure_variants", "schedule": 60.0}
 
 LOGGING = read.logging(LOG_LEVEL, LOG_FORMAT)
 SILENCED_SYSTEM_CHECKS: list[str] = []

@@ -165,6 +165,21 @@ class Variant(models.Model):
     digest = models.CharField(max_length=80, blank=True)
     download_bytes = models.BigIntegerField(null=True, blank=True)
     disk_bytes = models.BigIntegerField(null=True, blank=True)
+    measured_image = models.CharField(
+        max_length=430,
+        blank=True,
+        editable=False,
+        help_text="Whose registry told digest and sizes; empty = they are the source's.",
+    )
+    measured_at = models.DateTimeField(null=True, blank=True, editable=False)
+    measure_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Not asked before; empty = at once."
+    )
+    measure_failures = models.PositiveSmallIntegerField(default=0, editable=False)
+    measure_error = models.TextField(blank=True, editable=False)
+    has_measured_platforms = models.BooleanField(
+        default=False, editable=False, help_text="They are the registry's word, not the source's."
+    )
     is_withdrawn = models.BooleanField(default=False)
 
     class Meta:
@@ -175,6 +190,16 @@ class Variant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entry.name}:{self.tag}"
+
+    @property
+    def reference(self) -> str:
+        """The image with its tag; empty for what comes as a folder."""
+        return f"{self.image}:{self.tag}" if self.image else ""
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether digest and sizes are those that the registry told of this very image."""
+        return bool(self.image) and self.measured_image == self.reference
 
     @property
     def has_engines(self) -> bool:

@@ -76,6 +76,8 @@ def _write_variants(
             **_sizes(definition),
         }
         row = present.pop(variant.tag, None)
+        if row is not None and row.measured_image == f"{image}:{variant.tag}":
+            fields = _without_measured(row, fields)
         if row is None:
             Variant.objects.create(entry=entry, tag=variant.tag, **fields)
             is_changed = True
@@ -84,6 +86,14 @@ def _write_variants(
     for row in present.values():
         is_changed = _update(row, {"is_withdrawn": True}) or is_changed
     return is_changed
+
+
+def _without_measured(row: Variant, fields: dict[str, Any]) -> dict[str, Any]:
+    """What a registry told of this very image counts more than what the source says of it."""
+    measured = {"download_bytes", "disk_bytes"}
+    if row.has_measured_platforms and not fields["platforms"]:
+        measured.add("platforms")
+    return {name: value for name, value in fields.items() if name not in measured}
 
 
 def _update(row: CatalogEntry | Variant, fields: dict[str, Any], *also: str) -> bool:

@@ -14,6 +14,7 @@ from catalog.services import read_from_disk, sync_source
 from catalog.source import Fetched, FetchFailed, fetch
 from catalog.sync import note_failure, note_unchanged, write_reading
 from jobs.outcome import WorkFailed
+from jobs.services import ring_task
 from jobs.work import JobRun, running
 
 DAY_SECONDS = 86_400
@@ -49,6 +50,7 @@ def sync(run: JobRun, source: CatalogSource) -> None:
             raise SyncFailed(f"{source} could not be read: {source.error}")
     for problem in source.problems:
         run.line(f"Left out: {problem}")
+    ring_task("engines.measure_variants")
 
 
 def _sync_online(run: JobRun, source: CatalogSource) -> None:

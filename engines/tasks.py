@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from engines import updates, work
+from engines import updates, variant_sizes, work
 
 
 @shared_task(name="engines.run_job")
@@ -18,3 +18,13 @@ def sweep() -> None:
 @shared_task(name="engines.check_updates")
 def check_updates(*check_pks: int) -> None:
     updates.check_updates(check_pks)
+
+
+@shared_task(name="engines.measure_variants")
+def measure_variants() -> None:
+    variant_sizes.measure_due()
+
+
+@shared_task(name="engines.measure_variant")
+def measure_variant(variant_pk: int) -> None:
+    variant_sizes.measure_wanted(variant_pk)

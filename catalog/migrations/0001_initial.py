@@ -182,6 +182,35 @@ class Migration(migrations.Migration):
                 ("digest", models.CharField(blank=True, max_length=80)),
                 ("download_bytes", models.BigIntegerField(blank=True, null=True)),
                 ("disk_bytes", models.BigIntegerField(blank=True, null=True)),
+                (
+                    "measured_image",
+                    models.CharField(
+                        blank=True,
+                        editable=False,
+                        help_text="Whose registry told digest and sizes; empty = they are the source's.",
+                        max_length=430,
+                    ),
+                ),
+                ("measured_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "measure_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        help_text="Not asked before; empty = at once.",
+                        null=True,
+                    ),
+                ),
+                ("measure_failures", models.PositiveSmallIntegerField(default=0, editable=False)),
+                ("measure_error", models.TextField(blank=True, editable=False)),
+                (
+                    "has_measured_platforms",
+                    models.BooleanField(
+                        default=False,
+                        editable=False,
+                        help_text="They are the registry's word, not the source's.",
+                    ),
+                ),
                 ("is_withdrawn", models.BooleanField(default=False)),
                 (
                     "entry",
