@@ -95,6 +95,7 @@ class Lab:
             f"DOCKER_HOST={self.local.host}\n"
             f"ABM_LAB_REGISTRY={self.place.registry}\n"
             f"ABM_LAB_CATALOG={self.place.catalog_url}\n"
+            f"CATALOG_URL={self.place.catalog_url}\n"
         )
 
     def require_up(self) -> None:
