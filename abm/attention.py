@@ -11,11 +11,13 @@ from django.utils import timezone
 
 from catalog.models import CatalogSource
 from engines.models import Engine
+from engines.updates import engines_with_updates
 from hosts.models import Host
 from jobs.models import Job
 from jobs.queries import jobs_shown
 
 SHOWN_EACH = 20
+NAMES_SHOWN = 3
 LATELY = timedelta(days=1)
 
 
@@ -38,6 +40,7 @@ def troubles() -> list[Trouble]:
     """Hosts first, because their engines cannot be helped before them."""
     rows = [_host_trouble(host) for host in _poor_hosts()]
     rows += [_engine_trouble(engine) for engine in _poor_engines()]
+    rows += _updates()
     rows += [_job_trouble(job) for job in _failed_jobs()]
     rows += [_source_trouble(source) for source in _faulty_sources()]
     return rows
@@ -82,6 +85,28 @@ def _engine_trouble(engine: Engine) -> Trouble:
         post_url=reverse("engines:restart", args=[engine.pk]),
         post_label="Restart",
     )
+
+
+def _updates() -> list[Trouble]:
+    """All in one row: they are good news, and one button takes them."""
+    names = list(engines_with_updates().values_list("display_name", flat=True))
+    if not names:
+        return []
+    more = len(names) - NAMES_SHOWN
+    shown = [*names[:NAMES_SHOWN], *([f"{more} more"] if more > 0 else [])]
+    listed = " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+    is_one = len(names) == 1
+    return [
+        Trouble(
+            key="updates",
+            text=f"{'1 update' if is_one else f'{len(names)} updates'}: {listed}.",
+            url=f"{reverse('engines:list')}?update=1",
+            label="Show",
+            post_url=reverse("engines:update_all"),
+            post_label="Update" if is_one else "Update all",
+            is_failure=False,
+        )
+    ]
 
 
 def _failed_jobs() -> list[Job]:

@@ -82,7 +82,7 @@ class EnginesConsumer(LiveConsumer):
     def render_row(self, pk: int, user: User) -> str:
         engine = engine_shown(pk)
         is_drawn = self.rows is not None and pk in self.rows
-        if engine is None or not is_drawn or self.filter.state:
+        if engine is None or not is_drawn or self.filter.is_about_state:
             return self.render_list(user)
         return render_to_string("engines/_engine.html", {"engine": engine, "viewer": user})
 
@@ -104,6 +104,7 @@ class EngineConsumer(LiveConsumer):
     LIVE_TABS: ClassVar[dict[str, str]] = {
         "try": "engines/_gate.html",
         "models": "engines/_models.html",
+        "updates": "engines/_updates.html",
         "jobs": "engines/_jobs.html",
         "details": "engines/_details.html",
     }
@@ -139,7 +140,7 @@ class EngineConsumer(LiveConsumer):
     async def job_changed(self, message: dict[str, Any]) -> None:
         await super().job_changed(message)
         self.want("head", self.render_head)
-        if self.tab == "jobs":
+        if self.tab in ("jobs", "updates"):
             self.want("tab", self.render_tab)
 
     async def job_progressed(self, message: dict[str, Any]) -> None:

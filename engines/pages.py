@@ -11,6 +11,7 @@ from accounts.roles import has_role
 from engines.container_settings import container_context
 from engines.environment import environment_shown
 from engines.functional import default_language
+from engines.image_checks import check_of
 from engines.links.figures import stats_of
 from engines.models import Engine
 from engines.queries import recordings_of, trials_of
@@ -24,6 +25,7 @@ TABS = {
     "settings": "Settings",
     "models": "Models",
     "stats": "Stats",
+    "updates": "Updates",
     "jobs": "Jobs",
     "shell": "Shell",
     "details": "Details",
@@ -33,7 +35,8 @@ TABS = {
 def tabs_of(engine: Engine, viewer: User) -> dict[str, str]:
     """The tabs that this engine has for this person."""
     offers_shell = has_shell(engine) and has_role(viewer, User.Role.ADMIN)
-    return {key: word for key, word in TABS.items() if key != "shell" or offers_shell}
+    hidden = {"" if offers_shell else "shell", "" if engine.image else "updates"}
+    return {key: word for key, word in TABS.items() if key not in hidden}
 
 
 def engine_context(engine: Engine, viewer: User, tab: str) -> dict[str, Any]:
@@ -78,6 +81,16 @@ def _models(engine: Engine, viewer: User) -> dict[str, Any]:
     return {"models": engine.engine_models.all()}
 
 
+def _updates(engine: Engine, viewer: User) -> dict[str, Any]:
+    changes = [Job.Action.INSTALL, Job.Action.UPDATE, Job.Action.ROLLBACK]
+    jobs = Job.objects.filter(engine=engine, action__in=changes).select_related("user", "host")
+    return {
+        "check": check_of(engine),
+        "check_hours": django_settings.UPDATE_CHECK_HOURS,
+        "jobs": jobs[:20],
+    }
+
+
 def _jobs(engine: Engine, viewer: User) -> dict[str, Any]:
     return {"jobs": Job.objects.filter(engine=engine).select_related("user", "host")[:50]}
 
@@ -100,6 +113,7 @@ _CONTEXTS = {
     "settings": _settings,
     "models": _models,
     "stats": _stats,
+    "updates": _updates,
     "jobs": _jobs,
     "shell": _shell,
     "details": _nothing,

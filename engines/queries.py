@@ -8,7 +8,7 @@ from typing import Self
 from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
 
 from accounts.models import User
 from catalog.models import EngineType
@@ -27,6 +27,7 @@ class EngineFilter:
     host: str = ""
     state: str = ""
     text: str = ""
+    has_update: bool = False
     page: int = 1
 
     @classmethod
@@ -38,17 +39,24 @@ class EngineFilter:
             host=query.get("host", "")[:64],
             state=state if state in Engine.State.values else "",
             text=query.get("q", "").strip()[:100],
+            has_update=query.get("update") == "1",
             page=int(page) if page.isdecimal() and len(page) < 6 else 1,
         )
 
     @property
     def is_set(self) -> bool:
-        return bool(self.type or self.host or self.state or self.text)
+        return bool(self.type or self.host or self.text or self.is_about_state)
+
+    @property
+    def is_about_state(self) -> bool:
+        """Whether an engine may come into the list or leave it by what happens to it."""
+        return bool(self.state or self.has_update)
 
     @property
     def query(self) -> str:
         """As a part of an address, without the page."""
         values = {"type": self.type, "host": self.host, "state": self.state, "q": self.text}
+        values["update"] = "1" if self.has_update else ""
         return urlencode({key: value for key, value in values.items() if value})
 
 
@@ -61,6 +69,11 @@ def engines_shown() -> QuerySet[Engine]:
         .select_related("host")
         .prefetch_related(Prefetch("jobs", queryset=open_jobs, to_attr="open_jobs"))
     )
+
+
+def newer_exists() -> Q:
+    """As `Engine.has_update`, for the database."""
+    return ~Q(update_digest="") & ~Q(update_digest=F("skipped_digest"))
 
 
 def engine_shown(pk: int) -> Engine | None:
@@ -77,6 +90,8 @@ def engines_page(wanted: EngineFilter) -> Page[Engine]:
         engines = engines.filter(host__host_id=wanted.host)
     if wanted.state:
         engines = engines.filter(state=wanted.state)
+    if wanted.has_update:
+        engines = engines.filter(newer_exists())
     if wanted.text:
         engines = engines.filter(
             Q(display_name__icontains=wanted.text) | Q(name__icontains=wanted.text)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
@@ -16,6 +16,7 @@ from accounts.roles import require_role
 from engines import image_checks
 from engines.idle import is_at_work
 from engines.models import Engine
+from engines.queries import newer_exists
 from engines.services import TASK, start_engine, stop_engine
 from jobs.events import announce, hint
 from jobs.models import Job
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 CHECK_TASK = "engines.check_updates"
 MOST_AT_ONCE = 1_000
 NAMES_TOLD = 3
+NO_IMAGES = "No engine runs from an image of a registry, so there is nothing to ask about."
 
 
 def check_now(engines: Iterable[Engine] | None, *, user: User | None) -> int:
@@ -58,9 +60,8 @@ def check_updates(check_pks: Iterable[int]) -> None:
 def engines_with_updates() -> QuerySet[Engine]:
     """Installed engines with something newer, and nothing under way yet."""
     at_work = Job.objects.filter(status__in=Job.OPEN, engine__isnull=False).values("engine_id")
-    newer = Engine.objects.filter(state__in=Engine.INSTALLED).exclude(update_digest="")
-    newer = newer.exclude(update_digest=F("skipped_digest")).exclude(pk__in=at_work)
-    return newer.select_related("host")
+    newer = Engine.objects.filter(newer_exists(), state__in=Engine.INSTALLED)
+    return newer.exclude(pk__in=at_work).select_related("host")
 
 
 def update_engine(engine: Engine, *, user: User | None) -> Job:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from engines import settings_views, trial_views, views
+from engines import settings_views, trial_views, update_views, views
 
 app_name = "engines"
 
@@ -9,6 +9,9 @@ urlpatterns = [
     path("choose/<int:entry_pk>/", views.choose, name="choose"),
     path("install/", views.install, name="install"),
     path("attach/", views.attach, name="attach"),
+    path("many/", update_views.many, name="many"),
+    path("check-updates/", update_views.check_all, name="check_all"),
+    path("update-all/", update_views.update_all, name="update_all"),
     path("<int:pk>/", views.engine, name="engine"),
     path("<int:pk>/start/", views.start, name="start"),
     path("<int:pk>/stop/", views.stop, name="stop"),
@@ -18,6 +21,10 @@ urlpatterns = [
     path("<int:pk>/load/", views.load, name="load"),
     path("<int:pk>/discover/", views.discover, name="discover"),
     path("<int:pk>/test/", views.test, name="test"),
+    path("<int:pk>/check-updates/", update_views.check, name="check"),
+    path("<int:pk>/update/", update_views.update, name="update"),
+    path("<int:pk>/rollback/", update_views.rollback, name="rollback"),
+    path("<int:pk>/auto-updates/", update_views.auto_updates, name="auto_updates"),
     path("<int:pk>/default/", views.default, name="default"),
     path("<int:pk>/keep-running/", views.keep_running, name="keep_running"),
     path("<int:pk>/default-model/<int:model_pk>/", views.default_model, name="default_model"),

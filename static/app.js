@@ -51,6 +51,7 @@
       id: target.id,
       focus: active !== document.body && target.contains(active) ? active : null,
       open: [...all("details[open]", target)].map(nameOf),
+      picked: [...all("[data-pick]:checked", target)].map((box) => box.id),
     };
   };
   const twinOf = (lost, place) => {
@@ -66,6 +67,10 @@
     if (!place) return;
     for (const fold of all("details", place)) {
       if (kept.open.includes(nameOf(fold))) fold.open = true;
+    }
+    for (const id of kept.picked) {
+      const box = document.getElementById(id);
+      if (box) box.checked = true;
     }
     const again = kept.focus && !kept.focus.isConnected && twinOf(kept.focus, place);
     if (again) again.focus({ preventScroll: true });
@@ -210,6 +215,16 @@
     if (event.detail.target.id !== "dialog-body" || dialog.open) return;
     document.getElementById("dialog-messages").replaceChildren();
     dialog.showModal();
+  });
+
+  // -- several rows at once: all of a page, and none once what was asked for them is under way ----
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches("[data-pick-all]")) return;
+    for (const box of all("[data-pick]")) box.checked = event.target.checked;
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (!event.target.matches("[data-picks]") || !event.detail.successful) return;
+    for (const box of all("[data-pick], [data-pick-all]")) box.checked = false;
   });
 
   // -- keys --------------------------------------------------------------------------------------
