@@ -20,6 +20,12 @@ S = Engine.State
 BACK_OFF_FIRST = timedelta(seconds=2)
 BACK_OFF_LONGEST = timedelta(minutes=5)
 STEADY_AFTER = timedelta(minutes=2)
+CRASH_LOOP = 4
+"""So many crashes in a row are no accident."""
+CRASHED = "ENGINE_CRASHED"
+REMOVED = "Its container was removed outside of abm."
+REMOVAL = timedelta(seconds=10)
+"""Who removes a running container ends it first; the rest comes within this."""
 
 
 def engine_seen(engine: Engine, status: EngineStatus, *, log_tail: str = "") -> None:
@@ -30,14 +36,14 @@ def engine_seen(engine: Engine, status: EngineStatus, *, log_tail: str = "") -> 
     if status.is_running and engine.state in (S.STOPPED, S.FAILED, S.MISSING):
         _found_again(engine, status)
     elif not status.is_running and engine.state in (*Engine.ALIVE, S.STOPPING):
-        _died(engine, status, log_tail)
+        _ended(engine, status, log_tail)
+    elif engine.state in (S.INSTALLING, S.UNINSTALLING):
+        # Its job ended while the host was away.
+        change_state(engine, S.STOPPED if status.is_installed else S.ABSENT)
     elif not status.is_installed and engine.state in (S.STOPPED, S.FAILED):
-        change_state(
-            engine,
-            S.MISSING,
-            text="Its files are gone. Install it again, or uninstall it here.",
-            event=f"{engine} is missing on {engine.host}",
-        )
+        _missed(engine, status)
+    elif engine.state == S.FAILED and status.is_container_gone and _has_just_died(engine):
+        _ended(engine, status, log_tail)
     elif status.is_installed and engine.state == S.MISSING:
         change_state(engine, S.STOPPED, event=f"{engine} is back on {engine.host}")
     elif status.is_running and status.memory_bytes != engine.memory_bytes:
@@ -54,25 +60,64 @@ def _found_again(engine: Engine, status: EngineStatus) -> None:
     resume(engine)
 
 
+def _ended(engine: Engine, status: EngineStatus, log_tail: str) -> None:
+    """It ran. One whose container was taken away is no crash, unless it is to be kept running."""
+    if status.is_container_gone and not status.is_installed:
+        _missed(engine, status)
+    elif status.is_container_gone and not engine.keep_running:
+        text = f"{REMOVED} Start makes a new one."
+        change_state(engine, S.STOPPED, text=text, event=f"{engine} was stopped. {text}")
+    else:
+        _died(engine, status, log_tail)
+
+
+def _has_just_died(engine: Engine) -> bool:
+    is_crash = engine.error_code == CRASHED and engine.restart_at is None
+    return is_crash and timezone.now() - engine.state_at < REMOVAL
+
+
+def _missed(engine: Engine, status: EngineStatus) -> None:
+    """What it runs from is gone."""
+    what = "Its files are gone."
+    if engine.host.is_docker:
+        both = "Its container and its image were removed outside of abm."
+        what = both if status.is_container_gone else "Its image was removed outside of abm."
+    change_state(
+        engine,
+        S.MISSING,
+        text=f"{what} Install it again, or uninstall it here.",
+        event=f"{engine} is missing on {engine.host}. {what}",
+    )
+
+
 def _died(engine: Engine, status: EngineStatus, log_tail: str) -> None:
-    reason = status.exit.reason if status.exit and status.exit.reason else "It left no reason."
+    why = _why_it_died(engine, status)
     was_steady = engine.started_at and timezone.now() - engine.started_at > STEADY_AFTER
     crashes = 1 if was_steady else engine.crash_count + 1
     wait = min(BACK_OFF_FIRST * 2 ** (crashes - 1), BACK_OFF_LONGEST)
     again = timezone.now() + wait if engine.keep_running else None
     text = f"Starts again in {wait.total_seconds():.0f} s." if again else ""
+    if again and crashes >= CRASH_LOOP:
+        text = f"It crashes in a loop, {crashes} times in a row. {text}"
     if change_state(
         engine,
         S.FAILED,
         text=text,
-        event=f"{engine} ended by itself. {reason}",
-        error=f"{engine} ended by itself. {reason}",
-        error_code="ENGINE_CRASHED",
+        event=why,
+        error=why,
+        error_code=CRASHED,
         error_detail=log_tail,
         crash_count=crashes,
         restart_at=again,
     ):
         engine.refresh_from_db()
+
+
+def _why_it_died(engine: Engine, status: EngineStatus) -> str:
+    if status.is_container_gone:
+        return f"{engine} ended. {REMOVED} Start makes a new one."
+    reason = status.exit.reason if status.exit and status.exit.reason else "It left no reason."
+    return f"{engine} ended by itself. {reason}"
 
 
 def host_seen(host: Host) -> None:

@@ -47,6 +47,17 @@ class Host(models.Model):
         default=dict, blank=True, help_text="The way out: {steps, links, note, skip}."
     )
     facts = models.JSONField(default=dict, blank=True, help_text="HostFacts as read last.")
+    strays = models.JSONField(
+        default=list, blank=True, help_text="Containers of ours without an engine (engines.strays)."
+    )
+    disk = models.JSONField(
+        default=dict, blank=True, help_text="What takes its disk (engines.storage_work)."
+    )
+    model_places = models.JSONField(
+        default=list, blank=True, help_text="Models by folder and volume (engines.model_places)."
+    )
+    disk_at = models.DateTimeField(null=True, blank=True, help_text="When these were read last.")
+    disk_asked_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
     last_checked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -98,6 +109,21 @@ class Host(models.Model):
         """Disk in use, 0 to 100; None where it was not read."""
         total, free = self.facts.get("disk_total"), self.facts.get("disk_free")
         return _share(total - free, total) if total and free is not None else None
+
+
+class HostImage(models.Model):
+    """An image that engines of this abm run, or ran, on a host: what it may remove there."""
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="images")
+    image_id = models.CharField(max_length=80)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["host", "image_id"], name="image_once_per_host")
+        ]
+
+    def __str__(self) -> str:
+        return self.image_id
 
 
 class RegistryLogin(models.Model):

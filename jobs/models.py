@@ -30,6 +30,10 @@ class Job(models.Model):
         TEST = "test", "Test"
         UPDATE = "update", "Update"
         ROLLBACK = "rollback", "Roll back"
+        RECLAIM = "reclaim", "Give back disk space of"
+        ADOPT = "adopt", "Adopt"
+        REMOVE = "remove", "Remove"
+        DELETE = "delete", "Delete"
         SYNC = "sync", "Sync the catalog"
 
     class Status(models.TextChoices):
@@ -41,6 +45,13 @@ class Job(models.Model):
 
     OPEN = (Status.QUEUED, Status.RUNNING)
     HEAVY = (Action.INSTALL, Action.UPDATE)
+    WITHOUT_ENGINE = (
+        Action.RECLAIM,
+        Action.ADOPT,
+        Action.REMOVE,
+        Action.DELETE,
+        Action.SYNC,
+    )
 
     action = models.CharField(max_length=16, choices=Action.choices)
     task = models.CharField(max_length=100, help_text="The Celery task that does this action.")
@@ -116,7 +127,7 @@ class Job(models.Model):
         """Whether Retry makes sense: it did not succeed, and what it was for is still there."""
         if self.is_open or self.status == self.Status.SUCCEEDED:
             return False
-        return self.engine_id is not None or self.action == self.Action.SYNC
+        return self.engine_id is not None or self.action in self.WITHOUT_ENGINE
 
     @property
     def elapsed(self) -> timedelta:

@@ -115,7 +115,7 @@ def retry_job(job: Job, *, user: User | None) -> Job:
     require_role(user, User.Role.OPERATOR)
     if job.is_open:
         raise Refused("JOB_RUNNING", f"{job} is still under way.", job=job.pk)
-    if job.action != Job.Action.SYNC and job.engine_id is None:
+    if job.action not in Job.WITHOUT_ENGINE and job.engine_id is None:
         raise Refused("JOB_OBSOLETE", f"{job.subject} is gone; install it from the catalog.")
     return submit_job(
         action=job.action,

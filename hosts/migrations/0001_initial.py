@@ -1,3 +1,4 @@
+import django.db.models.deletion
 from django.db import migrations, models
 
 
@@ -77,6 +78,37 @@ class Migration(migrations.Migration):
                     "facts",
                     models.JSONField(blank=True, default=dict, help_text="HostFacts as read last."),
                 ),
+                (
+                    "strays",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Containers of ours without an engine (engines.strays).",
+                    ),
+                ),
+                (
+                    "disk",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="What takes its disk (engines.storage_work).",
+                    ),
+                ),
+                (
+                    "model_places",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Models by folder and volume (engines.model_places).",
+                    ),
+                ),
+                (
+                    "disk_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When these were read last.", null=True
+                    ),
+                ),
+                ("disk_asked_at", models.DateTimeField(blank=True, null=True)),
                 ("seen_at", models.DateTimeField(blank=True, null=True)),
                 ("last_checked_at", models.DateTimeField(blank=True, null=True)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
@@ -128,6 +160,31 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["registry"],
+            },
+        ),
+        migrations.CreateModel(
+            name="HostImage",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("image_id", models.CharField(max_length=80)),
+                (
+                    "host",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="images",
+                        to="hosts.host",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("host", "image_id"), name="image_once_per_host")
+                ],
             },
         ),
     ]
