@@ -250,6 +250,7 @@ def test_the_pause_grows_with_each_crash_in_a_row(installed: Engine) -> None:
         pauses.append(round((seen.restart_at - seen.state_at).total_seconds()))
 
     assert pauses == [2, 4, 8, 16]
+    assert seen.state_text == "It crashes in a loop, 4 times in a row. Starts again in 16 s."
 
 
 def test_a_running_engine_is_found_again_after_abm_was_away(installed: Engine, do: Do) -> None:
