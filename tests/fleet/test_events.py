@@ -183,8 +183,9 @@ def test_what_is_done_outside_is_seen_in_milliseconds(
         f"p99 {costs[-1]:.1f} ms (the slowest)"
     )
 
-    assert statistics.median(costs) < 5
-    assert costs[-1] < 50
+    # On a quiet machine 2 and 6; the bounds leave room for a busy one.
+    assert statistics.median(costs) < 10
+    assert costs[-1] < 200
 
 
 def events_of(
