@@ -297,7 +297,7 @@ class Ground:
         """New images nobody has, a layer for each size in bytes; the names of their engines."""
         names = [f"engine-{secrets.token_hex(3)}" for _ in range(count)]
         for name in names:
-            layers = [tiny_layer(), *(noise(size) for size in sizes)]
+            layers = [tiny_layer(), *(noise(size) for size in sizes or (100,))]
             self.pusher.push(f"lab/{name}", "latest", layers, run=tiny_run())
             self.shelf.offer(name, **{"abm": {"version": "1.0.0", **SPEAKS_NOT}, **entry})
         self.abm.read_shelf()

@@ -82,7 +82,7 @@ def test_on_a_full_disk_the_install_says_so_and_leaves_nothing(lab: Lab, tmp_pat
 
         assert job.status == "failed"
         assert job.error_code == "DISK_FULL"
-        assert "The disk of Docker on this machine is full" in job.error
+        assert "The disk of this machine is full" in job.error
         assert it.abm.state(name) == "absent"
         assert it.client.api.images(all=True) == []
         it.abm.until(lambda: used(it) < before + MB)
