@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 import time
 from functools import partial
 
 from django.db import close_old_connections
 from django.db.models import QuerySet
+from django.db.utils import DatabaseError
 
 from engines.links.figures import tell_from
 from engines.links.host import HostLink
 from engines.models import Engine
 from engines.observe import host_seen, start_kept
 from engines.spec import spec_of
+from engines.strays import note_strays
 from hosts.deployment import deployment_id
 from hosts.link.docker_client import connect_here
 from hosts.link.docker_events import watch_containers
@@ -23,8 +27,11 @@ from hosts.link.docker_stats import ContainerStats, keep_reading
 from hosts.link.watcher import HostLost, HostSeen
 from hosts.models import Host
 from hosts.runners.base import EngineRunner
+from hosts.runners.docker.stored_files import end_helpers
 from hosts.work import machine_of, probe, runner_of
 from jobs.events import hint
+
+log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 30.0
 AWAY_SECONDS = 5.0
@@ -40,12 +47,17 @@ class DockerLink(HostLink):
         self._stats = ContainerStats()
         self._reader: threading.Thread | None = None
         self._names: dict[str, str] = {}
+        self._containers: dict[str, ContainerSeen] = {}
+        self._are_all_seen = False
 
     def watch(self, host: Host) -> None:
         if not self._probe(host):
             self.ended.wait(AWAY_SECONDS)
             return
+        if self._is_first:
+            self._end_leftovers()
         self._read_figures(host)
+        self._containers, self._are_all_seen = {}, False
         with runner_of(host) as runner:
             for seen in watch_containers(
                 connect_here, deployment_id(), self.ended, host_name=machine_of(host)
@@ -55,6 +67,12 @@ class DockerLink(HostLink):
                 is_due = time.monotonic() - self._probed_at >= PROBE_SECONDS
                 if (is_due or isinstance(seen, HostLost)) and not self._probe(host):
                     return
+
+    @staticmethod
+    def _end_leftovers() -> None:
+        """At abm's start: helpers that a killed one left on the daemon."""
+        with contextlib.closing(connect_here()) as client:
+            end_helpers(client, deployment_id())
 
     def _probe(self, host: Host) -> bool:
         """Read its facts and state; whether engines can run there."""
@@ -78,6 +96,12 @@ class DockerLink(HostLink):
 
     def _figures(self, samples: dict[str, Sample]) -> None:
         close_old_connections()
+        try:
+            self._write_memory(samples)
+        except DatabaseError as error:
+            log.warning("figures of host %s were not written: %s", self.host_pk, error)
+
+    def _write_memory(self, samples: dict[str, Sample]) -> None:
         for container, sample in samples.items():
             name = self._names.get(container, "")
             engine = Engine.objects.filter(host_id=self.host_pk, name=name).only("pk").first()
@@ -91,10 +115,25 @@ class DockerLink(HostLink):
         for engine in self._engines(host).filter(name=seen.engine):
             tell_from(engine.pk, partial(self._stats.history, seen.id))
 
+    def _keep(self, host: Host, seen: Seen) -> None:
+        """Remember which containers there are, and tell which of them belong to no engine."""
+        if isinstance(seen, ContainerSeen):
+            self._containers[seen.id] = seen
+            self._note(host, seen)
+        elif isinstance(seen, ContainerGone):
+            self._containers.pop(seen.id, None)
+        elif isinstance(seen, AllSeen):
+            self._are_all_seen = True
+            for one in self._containers.values():
+                self._note(host, one)  # one that was adopted since has an engine now
+        else:
+            return
+        if self._are_all_seen:
+            note_strays(host, self._containers.values())
+
     def _take(self, host: Host, runner: EngineRunner, seen: Seen) -> None:
         self._stats.take(seen)
-        if isinstance(seen, ContainerSeen):
-            self._note(host, seen)
+        self._keep(host, seen)
         if isinstance(seen, ContainerSeen | ContainerGone):
             for engine in self._engines(host).filter(name=seen.engine):
                 self.observed(host, engine.name, runner.status(spec_of(engine)))
