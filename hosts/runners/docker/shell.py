@@ -33,8 +33,8 @@ END_SECONDS = 2.0
 """How long a process may take to end after each signal."""
 POLL_SECONDS = 0.02
 CHUNK_BYTES = 2**16
-MOST_SHOWN = MOST_TYPED = 2**20
-"""Bytes kept for a page that reads slowly, or for a program that does."""
+MOST_SHOWN, MOST_TYPED = 2**18, 2**20
+"""Bytes kept for a page that reads slowly, and for a program that does."""
 MARK = "ABM_SHELL"
 DETACH = ",".join(["ctrl-^"] * 12)
 """Keys that make the daemon hang up; its own choice (Ctrl+P, Ctrl+Q) would swallow a Ctrl+P."""
@@ -118,19 +118,20 @@ class ShellSession:
         self._ring()
 
     def read(self, timeout: float | None = None) -> bytes | None:
-        """What the program wrote since; b"" for nothing within `timeout` seconds, None at its end.
+        """What the program wrote since, up to 64 KiB, which fits a frame of any web socket.
 
-        None for `timeout` waits until there is something.
+        b"" for nothing within `timeout` seconds (None waits), None at its end.
         """
         with self._change:
             self._change.wait_for(lambda: self._shown or self._is_over, timeout)
-            shown = b"".join(self._shown)
-            self._shown.clear()
-            self._shown_bytes = 0
+            shown = bytearray()
+            while self._shown and len(shown) + len(self._shown[0]) <= CHUNK_BYTES:
+                shown += self._shown.popleft()
+            self._shown_bytes -= len(shown)
             if not shown:
                 return None if self._is_over else b""
         self._ring()
-        return shown
+        return bytes(shown)
 
     def close(self) -> None:
         """End the shell and all that was started from it; does not wait, and may be repeated."""
