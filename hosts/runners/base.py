@@ -25,9 +25,12 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from hosts.runners.container import ContainerSpec
 from hosts.runners.container import ImageState as ImageState
+from hosts.runners.progress import LayerProgress as LayerProgress
+from hosts.runners.progress import Progress as Progress
 from jobs.outcome import CancelToken, WorkFailed
 
 if TYPE_CHECKING:
+    from hosts.runners.docker.workshop import DockerWorkshop
     from hosts.runners.storage import HostStorage
 
 
@@ -176,44 +179,6 @@ class HostFacts:
     """Other software by name, such as `uv` or `docker`."""
 
 
-@dataclass(frozen=True, slots=True)
-class LayerProgress:
-    """One layer of an image: `state` is a word such as `downloading`; compressed bytes."""
-
-    id: str
-    state: str
-    done: int
-    """Bytes downloaded, or bytes unpacked while it is `extracting`."""
-    total: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One thing that an install has to tell; every field but `step` may be empty."""
-
-    step: str
-    """Key of the step under way: one of the runner's INSTALL_STEPS."""
-    line: str = ""
-    """One line for the log."""
-    fraction: float | None = None
-    """How much of this step is done, 0 to 1, where that is known."""
-    bytes_done: int | None = None
-    bytes_total: int | None = None
-    child_pid: int | None = None
-    """A process that must be ended if abm dies now."""
-    child_created: float | None = None
-    bytes_cached: int = 0
-    """Bytes that need not be downloaded, as the host has them already; not in `bytes_total`."""
-    bytes_unpacked: int = 0
-    """Of the same bytes, those put in place: the second phase of a pull."""
-    bytes_per_second: float | None = None
-    seconds_left: float | None = None
-    """None where nobody could say honestly."""
-    stalled_for: float = 0.0
-    """Seconds since anything moved."""
-    layers: tuple[LayerProgress, ...] = ()
-
-
 class EngineRunner(ABC):
     """Runs engines on one host. A context manager; sync; keeps no state between calls.
 
@@ -293,6 +258,10 @@ class EngineRunner(ABC):
     def storage(self, deployment: str) -> HostStorage:
         """The host's disk, as far as it is this abm's. Raises HostNotReady where it has no view."""
         raise HostNotReady("What engines take on this host's disk cannot be told.")
+
+    def workshop(self) -> DockerWorkshop:
+        """Where images are made and sent out. Raises HostNotReady where there are none."""
+        raise HostNotReady("Engines on this host are processes, so there are no images on it.")
 
     @abstractmethod
     def end_orphan(self, pid: int, created: float) -> None:

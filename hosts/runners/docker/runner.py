@@ -39,6 +39,7 @@ from hosts.runners.docker.received import received_by
 from hosts.runners.docker.shell import ShellSession
 from hosts.runners.docker.storage import DockerStorage
 from hosts.runners.docker.system import read_system
+from hosts.runners.docker.workshop import DockerWorkshop
 from jobs.outcome import CancelToken
 
 THIS_MACHINE = "this machine"
@@ -149,6 +150,9 @@ class DockerRunner(EngineRunner):
 
     def storage(self, deployment: str) -> DockerStorage:
         return DockerStorage(self._host(), deployment)
+
+    def workshop(self) -> DockerWorkshop:
+        return DockerWorkshop(self._host(), self._credentials)
 
     def end_orphan(self, pid: int, created: float) -> None:
         """Nothing: Docker's containers have a parent of their own."""
