@@ -47,7 +47,7 @@ def attach_engine(url: str, *, host: Host, user: User | None) -> Engine:
                 name=f"{name}-attached",
                 display_name=f"{info.get('displayName') or name} (attached)"[:100],
                 engine_type=kind,
-                definition=_definition(info),
+                definition=definition_of_info(info),
                 attached_url=url,
                 url=url,
                 port=None,
@@ -90,7 +90,7 @@ def _checked(url: str) -> str:
     return f"http://{parts.netloc}"
 
 
-def _definition(info: dict[str, Any]) -> dict[str, Any]:
+def definition_of_info(info: dict[str, Any]) -> dict[str, Any]:
     upstream = info.get("upstream") or {}
     return {
         "source": "attached",

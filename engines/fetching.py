@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from engines.storage_work import remember_image
 from hosts.runners.base import EngineRunner, EngineSpec, Progress
 from jobs.transfer import Layer, Transfer
 from jobs.work import JobRun
@@ -33,6 +36,9 @@ def follow_install(run: JobRun, runner: EngineRunner, spec: EngineSpec, *, whole
             transfer=_transfer_of(progress),
         )
     run.child(None, None)
+    if spec.container is not None:
+        newest = replace(spec, container=replace(spec.container, image_id=""))
+        remember_image(run.job.host_id, spec.container.image, runner.image(newest))
 
 
 def _transfer_of(progress: Progress) -> Transfer | None:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from engines import updates, variant_sizes, work
+from engines import host_work, storage_work, updates, variant_sizes, work
 
 
 @shared_task(name="engines.run_job")
@@ -28,3 +28,13 @@ def measure_variants() -> None:
 @shared_task(name="engines.measure_variant")
 def measure_variant(variant_pk: int) -> None:
     variant_sizes.measure_wanted(variant_pk)
+
+
+@shared_task(name="engines.run_host_job")
+def run_host_job(job_id: int) -> None:
+    host_work.run(job_id)
+
+
+@shared_task(name="engines.read_storage")
+def read_storage(host_pk: int) -> None:
+    storage_work.read_storage(host_pk)

@@ -116,10 +116,11 @@ class HostImage(models.Model):
 
     host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="images")
     image_id = models.CharField(max_length=80)
+    name = models.CharField(max_length=400, help_text="As it was asked for, with its tag.")
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["host", "image_id"], name="image_once_per_host")
+            models.UniqueConstraint(fields=["host", "image_id", "name"], name="image_once_per_host")
         ]
 
     def __str__(self) -> str:

@@ -173,6 +173,12 @@ class Migration(migrations.Migration):
                 ),
                 ("image_id", models.CharField(max_length=80)),
                 (
+                    "name",
+                    models.CharField(
+                        help_text="As it was asked for, with its tag.", max_length=400
+                    ),
+                ),
+                (
                     "host",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
@@ -183,7 +189,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(fields=("host", "image_id"), name="image_once_per_host")
+                    models.UniqueConstraint(
+                        fields=("host", "image_id", "name"), name="image_once_per_host"
+                    )
                 ],
             },
         ),
