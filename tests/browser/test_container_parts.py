@@ -118,7 +118,8 @@ class TestCharts:
         expect(page.locator("[data-chart=cpu]")).to_contain_text("50 %")
 
         row = json.dumps([time.time(), 180, 3_500_000_000, None, None])
-        page.locator("[data-sample]").evaluate("(part, row) => part.dataset.sample = row", row)
+        swap = "(part, row) => part.outerHTML = `<dl data-sample='${row}'></dl>`"
+        page.locator("[data-sample]").evaluate(swap, row)
 
         expect(page.locator("[data-chart=cpu]")).to_contain_text("180 %")
         expect(page.locator("[data-chart=memory]")).to_contain_text("3.5 GB")
