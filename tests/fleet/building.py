@@ -97,5 +97,5 @@ def builder(
     """Builds on a daemon that the file's tests share; no container of a build may be left."""
     yield Builder(shared_client, f"{registry_address}/lab/tiny:latest", tmp_path)
 
-    left = shared_client.containers.list(all=True)
+    left = shared_client.containers.list(all=True, ignore_removed=True)
     assert [container.name for container in left] == []

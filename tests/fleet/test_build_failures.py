@@ -147,7 +147,7 @@ class TestCancel:
         seconds = self.cancelled_when(builder, lambda progress: progress.stalled_for > 0.4)
 
         assert seconds < 2
-        until(lambda: not builder.client.containers.list(all=True), 15)
+        until(lambda: not builder.client.containers.list(all=True, ignore_removed=True), 15)
 
     def test_a_step_may_be_silent_for_longer_than_any_wait_for_the_daemon(
         self, builder: Builder
@@ -178,4 +178,4 @@ class TestCancel:
 
         steps.close()
 
-        until(lambda: not builder.client.containers.list(all=True), 15)
+        until(lambda: not builder.client.containers.list(all=True, ignore_removed=True), 15)

@@ -66,7 +66,7 @@ class Discoverer:
 def discoverer(shared_client: docker.DockerClient, registry_address: str) -> Iterator[Discoverer]:
     yield Discoverer(shared_client, registry_address)
 
-    until(lambda: not shared_client.containers.list(all=True), 15)
+    until(lambda: not shared_client.containers.list(all=True, ignore_removed=True), 15)
 
 
 class TestWhatIsLearned:
@@ -205,7 +205,7 @@ class TestNothingStays:
 
         steps.close()
 
-        assert discoverer.client.containers.list(all=True) == []
+        assert discoverer.client.containers.list(all=True, ignore_removed=True) == []
 
     def test_leftovers_of_the_dead_are_removed_and_others_are_not(
         self, discoverer: Discoverer
@@ -214,7 +214,7 @@ class TestNothingStays:
         steps = discoverer.steps("never-listens")
         while next(steps).step != "wait":
             pass
-        (alive,) = client.containers.list(all=True)
+        (alive,) = client.containers.list(all=True, ignore_removed=True)
         owner = alive.labels[OWNER_LABEL]
         dead = owner.replace(f"/{os.getpid()}-", "/4194305-")
 
@@ -230,7 +230,7 @@ class TestNothingStays:
 
         told, _ = discoverer.run("tone")
 
-        ids = {container.id for container in client.containers.list(all=True)}
+        ids = {container.id for container in client.containers.list(all=True, ignore_removed=True)}
         assert ids == {alive.id, waiting, foreign}
         assert orphan not in ids
         assert expired not in ids

@@ -14,14 +14,13 @@ from typing import Any
 
 import docker
 import humanize
-from docker.errors import APIError
 
 from hosts.runners.base import HostNotReady, InstallFailed, Progress, RunnerError
 from hosts.runners.docker.archive_reading import MANIFEST, ArchiveContents, read_archive
-from hosts.runners.docker.errors import FOREIGN, explain, mapped, translated
+from hosts.runners.docker.errors import explain, mapped
 from hosts.runners.docker.images import inspect_image, platform_of
 from hosts.runners.docker.pull import THIS_MACHINE, error_in
-from hosts.runners.docker.sending import PIECE_BYTES, Sending
+from hosts.runners.docker.sending import PIECE_BYTES, Sending, conversation
 from hosts.runners.docker.stream import DaemonStream, Line
 from hosts.runners.docker.tar_reading import BLOCK, Bytes
 from jobs.outcome import Cancelled, CancelToken
@@ -72,31 +71,20 @@ def load(
     with mapped(host_name):
         architecture = str(client.version().get("Arch") or "amd64")
     contents = yield from _checked(path, most_bytes, architecture, cancel)
-    names = ", ".join(contents.names) or "no names"
-    yield Progress(
-        "check", line=f"{path.name} holds {contents.images} image(s): {names}.", fraction=1.0
-    )
     sending = Sending(_body(path, contents, most_bytes))
     loading = _Loading(sending, max(path.stat().st_size, 1), contents.layer_bytes)
     headers = {"Content-Type": "application/x-tar"}
     request = DaemonStream(
         client, "/images/load", params={"quiet": "0"}, headers=headers, body=sending
     )
-    try:
-        with request as stream:
-            cancel.on_cancel(stream.hang_up)
-            yield from loading.follow(stream, path, host_name)
-    except FOREIGN as error:
-        cancel.check()
-        if sending.failure is not None:
-            raise sending.failure from error
-        if isinstance(error, APIError):
-            raise _refused(path, str(error.explanation or error), host_name) from error
-        raise translated(error, host_name=host_name, otherwise=InstallFailed) from error
-    except RunnerError:
-        cancel.check()
-        raise
-    cancel.check()
+    with conversation(
+        request,
+        cancel=cancel,
+        refused=lambda said: _refused(path, said, host_name),
+        host_name=host_name,
+        sending=sending,
+    ):
+        yield from loading.follow(request, path, host_name)
     images = tuple(_loaded(client, name, host_name) for name in loading.names)
     if not images:
         raise InstallFailed(f"Docker on {host_name} read {path.name} and found no image in it.")
@@ -129,7 +117,11 @@ def _checked(
                 )
         finally:
             is_left.set()
-        return reading.result()
+        contents = reading.result()
+    names = ", ".join(contents.names) or "no names"
+    words = f"{path.name} holds {contents.images} image(s): {names}."
+    yield Progress("check", line=words, fraction=1.0)
+    return contents
 
 
 def _body(path: Path, contents: ArchiveContents, most_bytes: int) -> Iterator[bytes]:

@@ -18,7 +18,6 @@ from pathlib import Path
 import docker
 import humanize
 from docker import auth as logins_of_docker
-from docker.errors import APIError
 
 from hosts.oci.reference import DOCKER_HUB, BadReference, ImageReference
 from hosts.runners.base import InstallFailed, Progress, RunnerError
@@ -30,11 +29,11 @@ from hosts.runners.docker.build_context import (
 from hosts.runners.docker.build_output import BuildOutput, explained
 from hosts.runners.docker.build_source import BuildSource, dockerfile_of, folder_below
 from hosts.runners.docker.dockerfile import base_images
-from hosts.runners.docker.errors import FOREIGN, mapped, translated
+from hosts.runners.docker.errors import mapped
 from hosts.runners.docker.git_source import PROTOCOLS, fetch
 from hosts.runners.docker.images import inspect_image, platform_of
 from hosts.runners.docker.pull import THIS_MACHINE, error_in, pull
-from hosts.runners.docker.sending import Sending
+from hosts.runners.docker.sending import Sending, conversation
 from hosts.runners.docker.stream import DaemonStream
 from jobs.outcome import CancelToken
 
@@ -204,19 +203,14 @@ class _Build:
             headers={"Content-Type": "application/x-tar", **self._login_headers()},
             body=sending,
         )
-        try:
-            with request as stream:
-                self.cancel.on_cancel(stream.hang_up)
-                yield from self._follow(stream, sending, context.tar_size)
-        except FOREIGN as error:
-            self.cancel.check()
-            if sending.failure is not None:
-                raise sending.failure from error
-            if isinstance(error, APIError):
-                said = str(error.explanation or error)
-                raise explained(said, self.output, host_name=self.host_name) from error
-            raise translated(error, host_name=self.host_name, otherwise=InstallFailed) from error
-        self.cancel.check()
+        with conversation(
+            request,
+            cancel=self.cancel,
+            refused=lambda said: explained(said, self.output, host_name=self.host_name),
+            host_name=self.host_name,
+            sending=sending,
+        ):
+            yield from self._follow(request, sending, context.tar_size)
 
     def _follow(self, stream: DaemonStream, sending: Sending, total: int) -> Iterator[Progress]:
         heard_at = time.monotonic()
@@ -226,7 +220,6 @@ class _Build:
                 continue
             heard_at = time.monotonic()
             if said := error_in(line):
-                self.cancel.check()
                 raise explained(said, self.output, host_name=self.host_name)
             for words in self.output.feed(line):
                 yield Progress("build", line=words, fraction=self.output.fraction)

@@ -56,6 +56,11 @@ class DiscoveredImage:
     port: int
     """Where the engine listens inside."""
 
+    @property
+    def in_words(self) -> str:
+        """Such as `espeak-ng, an engine of the type tts`."""
+        return "{name}, an engine of the type {engine_type}".format_map(self.definition)
+
 
 def discover(
     client: docker.APIClient,
@@ -94,15 +99,9 @@ def discover(
         info = yield from guest.asked(port, network, engine_host, seconds=seconds, cancel=cancel)
     finally:
         guest.close()
-    platform, tag = platform_of(found), image.tag or "latest"
-    try:
-        definition = as_definition(info, tag=tag, platform=platform)
-    except NotAnEngine as error:
-        raise EngineFailed(f"{image} answers /info, but {error} {BY_FORM}") from error
-    words = f"{image} is {definition['name']}, an engine of the type {definition['engine_type']}."
-    yield Progress("ask", line=words, fraction=1.0)
-    size = int(found.get("Size") or 0)
-    return DiscoveredImage(definition, str(found["Id"]), platform, size, port)
+    described = _described(image, found, info, port)
+    yield Progress("ask", line=f"{image} is {described.in_words}.", fraction=1.0)
+    return described
 
 
 def remove_leftovers(client: docker.APIClient, deployment: str) -> int:
@@ -116,6 +115,18 @@ def remove_leftovers(client: docker.APIClient, deployment: str) -> int:
             remove(client, str(row["Id"]))
             removed += 1
     return removed
+
+
+def _described(
+    image: ImageReference, found: Mapping[str, Any], info: Any, port: int
+) -> DiscoveredImage:
+    platform = platform_of(found)
+    try:
+        definition = as_definition(info, tag=image.tag or "latest", platform=platform)
+    except NotAnEngine as error:
+        raise EngineFailed(f"{image} answers /info, but {error} {BY_FORM}") from error
+    size = int(found.get("Size") or 0)
+    return DiscoveredImage(definition, str(found["Id"]), platform, size, port)
 
 
 def _body(

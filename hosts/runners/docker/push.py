@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import docker
-from docker.errors import APIError
 
 from hosts.oci.reference import ImageReference
 from hosts.runners.base import (
@@ -19,10 +18,11 @@ from hosts.runners.base import (
     Progress,
     RunnerError,
 )
-from hosts.runners.docker.errors import FOREIGN, explain, mapped, translated
+from hosts.runners.docker.errors import explain, mapped
 from hosts.runners.docker.images import inspect_image
 from hosts.runners.docker.pull import THIS_MACHINE, error_in, login_header
 from hosts.runners.docker.rate import Rate
+from hosts.runners.docker.sending import conversation
 from hosts.runners.docker.stream import DaemonStream, Line
 from jobs.outcome import CancelToken
 
@@ -106,19 +106,13 @@ def push(
     request = DaemonStream(
         client, f"/images/{reference.name}/push", params={"tag": reference.tag}, headers=headers
     )
-    try:
-        with request as stream:
-            cancel.on_cancel(stream.hang_up)
-            yield from _followed(stream, ledger, reference, host_name)
-    except FOREIGN as error:
-        cancel.check()
-        if isinstance(error, APIError):
-            raise _refused(reference, str(error.explanation or error), host_name) from error
-        raise translated(error, host_name=host_name, otherwise=InstallFailed) from error
-    except RunnerError:
-        cancel.check()
-        raise
-    cancel.check()
+    with conversation(
+        request,
+        cancel=cancel,
+        refused=lambda said: _refused(reference, said, host_name),
+        host_name=host_name,
+    ):
+        yield from _followed(request, ledger, reference, host_name)
     if not ledger.digest:
         raise InstallFailed(f"{reference} was not pushed: Docker ended without a digest.")
     ledger.finish()

@@ -1,10 +1,16 @@
-"""A body on its way to the daemon: counted, in pieces of a good size, with its failure kept."""
+"""A body on its way to the daemon, and the conversation that it is a part of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
-from hosts.runners.base import RunnerError
+from docker.errors import APIError
+
+from hosts.runners.base import InstallFailed, RunnerError
+from hosts.runners.docker.errors import FOREIGN, translated
+from hosts.runners.docker.stream import DaemonStream
+from jobs.outcome import CancelToken
 
 PIECE_BYTES = 2**18
 
@@ -34,3 +40,33 @@ class Sending:
         if held:
             yield bytes(held)
             self.sent += len(held)
+
+
+@contextmanager
+def conversation(
+    stream: DaemonStream,
+    *,
+    cancel: CancelToken,
+    refused: Callable[[str], RunnerError],
+    host_name: str,
+    sending: Sending | None = None,
+) -> Iterator[None]:
+    """The stream while it is read: hung up when cancelled, and what fails put in words.
+
+    `refused` is asked what the daemon's own words mean. Raises RunnerError and Cancelled.
+    """
+    try:
+        with stream:
+            cancel.on_cancel(stream.hang_up)
+            yield
+    except FOREIGN as error:
+        cancel.check()
+        if sending is not None and sending.failure is not None:
+            raise sending.failure from error
+        if isinstance(error, APIError):
+            raise refused(str(error.explanation or error)) from error
+        raise translated(error, host_name=host_name, otherwise=InstallFailed) from error
+    except RunnerError:
+        cancel.check()
+        raise
+    cancel.check()
