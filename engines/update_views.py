@@ -71,7 +71,11 @@ def update(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def update_all(request: HttpRequest) -> HttpResponse:
     wanted = updates.engines_with_updates()[: updates.MOST_AT_ONCE]
-    return _many_told(request, updates.do_many(wanted, verb="update", user=_user(request)))
+    made = updates.do_many(wanted, verb="update", user=_user(request))
+    if made.done and not made.refused and request.headers.get("HX-Request") == "true":
+        # The jobs say it, and they are on the page before this answer is.
+        return HttpResponse(status=204)
+    return _many_told(request, made)
 
 
 @require_POST

@@ -182,9 +182,17 @@ def test_update_all_updates_all_that_can_be(operator: Client) -> None:
 
     answer = operator.post("/engines/update-all/", headers=HTMX)
 
-    assert "2 engines are being updated." in answer.content.decode()
-    assert answer["HX-Retarget"] == "#messages"
+    assert answer.status_code == 204
     assert Job.objects.filter(action="update").count() == 2
+
+
+def test_update_all_says_what_was_left_out(operator: Client) -> None:
+    make_image_engine(display_name="Ada", image_found={"repo_digests": []})
+
+    answer = operator.post("/engines/update-all/", headers=HTMX)
+
+    assert "Ada was built or loaded here." in answer.content.decode()
+    assert answer["HX-Retarget"] == "#messages"
 
 
 def test_those_that_were_ticked_are_started_and_the_rest_is_told(operator: Client) -> None:
