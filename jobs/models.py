@@ -34,6 +34,11 @@ class Job(models.Model):
         ADOPT = "adopt", "Adopt"
         REMOVE = "remove", "Remove"
         DELETE = "delete", "Delete"
+        BUILD = "build", "Build"
+        PUSH = "push", "Push"
+        LOAD_IMAGE = "load_image", "Load images"
+        SAVE = "save", "Save"
+        EXAMINE = "examine", "Examine"
         SYNC = "sync", "Sync the catalog"
 
     class Status(models.TextChoices):
@@ -44,13 +49,15 @@ class Job(models.Model):
         CANCELLED = "cancelled", "Cancelled"
 
     OPEN = (Status.QUEUED, Status.RUNNING)
-    HEAVY = (Action.INSTALL, Action.UPDATE)
+    OF_IMAGES = (Action.BUILD, Action.PUSH, Action.LOAD_IMAGE, Action.SAVE, Action.EXAMINE)
+    HEAVY = (Action.INSTALL, Action.UPDATE, *OF_IMAGES)
     WITHOUT_ENGINE = (
         Action.RECLAIM,
         Action.ADOPT,
         Action.REMOVE,
         Action.DELETE,
         Action.SYNC,
+        *OF_IMAGES,
     )
 
     action = models.CharField(max_length=16, choices=Action.choices)
