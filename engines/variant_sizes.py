@@ -33,7 +33,7 @@ from jobs.events import announce
 
 log = logging.getLogger(__name__)
 
-REQUESTS_PER_MINUTE = 60
+REQUESTS_PER_MINUTE = 120
 """About so many requests are made by the clock; what a person waits for is not held back."""
 REQUESTS_OF_A_LOOK, REQUESTS_OF_AN_IMAGE = 2, 8
 """Without those for each layer."""

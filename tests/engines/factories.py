@@ -63,3 +63,14 @@ def make_engine(*, state: Engine.State = Engine.State.STOPPED, **values: Any) ->
     if "host" not in values:
         defaults["host"] = make_host()
     return Engine.objects.create(**{**defaults, **values})
+
+
+def variant_of(image: str, *, tag: str = "latest", name: str = "voice", **values: Any) -> Variant:
+    """A variant that a catalog lists with this image and without numbers."""
+    variant = make_variant(name=name, folder="")
+    Variant.objects.filter(pk=variant.pk).update(image=image, tag=tag, **values)
+    return fresh(variant)
+
+
+def fresh(variant: Variant) -> Variant:
+    return Variant.objects.select_related("entry").get(pk=variant.pk)

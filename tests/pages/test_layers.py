@@ -71,7 +71,7 @@ class TestBar:
         job = make_pull()
         head = viewer.get(f"/jobs/{job.pk}/").content.decode()
 
-        bar = head.split(f'id="job-bar-{job.pk}"')[1].split(f'id="job-layers-{job.pk}"')[0]
+        bar = head.split(f'id="job-bar-{job.pk}"')[1].split(f'id="job-steps-{job.pk}"')[0]
         assert bar.count("<progress") == 1
 
     def test_a_size_that_nobody_knows_is_not_made_up(self, viewer: Client) -> None:
