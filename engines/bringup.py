@@ -15,7 +15,7 @@ from engines.models import Engine
 from engines.patience import Patience
 from engines.reach import client_of
 from engines.rows import write_models
-from engines.spec import spec_of
+from engines.spec import spec_of, spec_to_start
 from engines.state import change_state
 from hosts.runners.base import EngineFailed, EngineRunner, EngineSpec, RunnerError, StartFailed
 from jobs.outcome import Cancelled
@@ -32,9 +32,9 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
     """
     try:
         require_variables(engine)
+        spec = spec_to_start(engine)
     except Refused as refused:
         raise StartFailed(refused.message) from refused
-    spec = spec_of(engine)
     try:
         run.step("start", f"Start the {what_runs(engine)}")
         change_state(engine, S.STARTING, event=f"{engine} is starting")

@@ -99,16 +99,19 @@ class ShellConsumer(AsyncWebsocketConsumer):
     async def _pump(self, session: ShellSession) -> None:
         """What the program writes, no faster than the page draws it, until it ends."""
         shown: bytes | None = b""
-        while shown is not None:
-            self.ready.clear()
-            shown = session.read(timeout=0) if self.ahead < MOST_AHEAD else b""
-            if shown:
-                self.ahead += len(shown)
-                await self.send(bytes_data=shown)
-            elif shown is not None:
-                await self.ready.wait()
-        await self._say(session.ending)
-        await self.close(code=ENDED)
+        try:
+            while shown is not None:
+                self.ready.clear()
+                shown = session.read(timeout=0) if self.ahead < MOST_AHEAD else b""
+                if shown:
+                    self.ahead += len(shown)
+                    await self.send(bytes_data=shown)
+                elif shown is not None:
+                    await self.ready.wait()
+            await self._say(session.ending)
+        finally:
+            # Whatever broke it, a page must not show a terminal that only seems to listen.
+            await self.close(code=ENDED)
 
     async def _say(self, sentence: str) -> None:
         """Words of abm's own, apart from the program's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,17 @@ DEFAULT_PORT = 8766
 """Where engines of the seed's images listen inside."""
 
 
+def spec_to_start(engine: Engine) -> EngineSpec:
+    """The spec with the engine's variables, secrets in plain. Raises SecretLost."""
+    return replace(spec_of(engine), environment=_environment(engine))
+
+
 def spec_of(engine: Engine) -> EngineSpec:
-    """The frozen spec of `engine`; reads the ports that its neighbours hold."""
+    """The frozen spec of `engine`; reads the ports that its neighbours hold.
+
+    Without its variables: a secret that cannot be read any more must not keep it from being
+    watched or stopped.
+    """
     definition: dict[str, Any] = engine.definition
     installation = definition.get("installation") or {}
     extras = definition.get("abm") or {}
@@ -35,7 +45,6 @@ def spec_of(engine: Engine) -> EngineSpec:
         ports=range(settings.ENGINE_PORT_START, settings.ENGINE_PORT_MAX + 1),
         preferred_port=engine.port,
         taken_ports=frozenset(port for port in taken.values_list("port", flat=True) if port),
-        environment=_environment(engine),
         samples_dir=Path(engine.host.samples_path or settings.DATA_DIR / "samples"),
         models_dir=Path(engine.host.models_path or settings.DATA_DIR / "models"),
         container=_container(engine) if engine.host.is_docker else None,

@@ -22,7 +22,8 @@ from engines.environment import (
     variables_of,
 )
 from engines.models import Engine
-from tests.engines.factories import make_engine
+from engines.spec import spec_of, spec_to_start
+from tests.engines.factories import make_engine, make_host
 
 pytestmark = pytest.mark.django_db
 
@@ -282,3 +283,18 @@ class TestKeys:
 
         with pytest.raises(SecretUnreadable):
             decrypted(token[:-4] + "AAA=")
+
+
+def test_a_lost_secret_keeps_an_engine_from_starting_and_from_nothing_else(
+    settings: Settings,
+) -> None:
+    engine = make_engine(host=make_host())
+    engine.secrets = {"TOKEN": encrypted("abc")}
+    engine.save()
+    assert spec_to_start(engine).environment == {"TOKEN": "abc"}
+
+    settings.SECRET_KEY = "another one altogether, long enough to be taken"
+
+    assert spec_of(engine).environment == {}
+    with pytest.raises(SecretLost, match="TOKEN"):
+        spec_to_start(engine)
