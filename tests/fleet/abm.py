@@ -109,13 +109,15 @@ class Row:
 class FleetAbm:
     """One abm with a Docker host; `start`, `kill` and start it again as often as wanted."""
 
-    def __init__(self, folder: Path, docker_host: str, shelf: Shelf, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, docker_host: str, catalog_url: str, **environment: str
+    ) -> None:
         self.served = Served(
             folder,
             ADMIN_USERNAME=NAME,
             ADMIN_PASSWORD=PASSWORD,
             DOCKER_HOST=docker_host,
-            CATALOG_URL=shelf.url,
+            CATALOG_URL=catalog_url,
             **{"LOG_LEVEL": "INFO", "ENGINE_STOP_TIMEOUT": "2", **environment},
         )
         self.database = folder / "data" / "abm.sqlite3"
@@ -269,10 +271,10 @@ class FleetAbm:
 
 @contextlib.contextmanager
 def fleet_abm(
-    folder: Path, daemon: OwnDaemon, shelf: Shelf, **environment: str
+    folder: Path, daemon: OwnDaemon, catalog_url: str, **environment: str
 ) -> Iterator[FleetAbm]:
-    """A started abm that knows its Docker and has read the shelf."""
-    made = FleetAbm(folder, daemon.host, shelf, **environment)
+    """A started abm that knows its Docker and has read the catalog."""
+    made = FleetAbm(folder, daemon.host, catalog_url, **environment)
     try:
         made.start()
         made.read_shelf()
@@ -330,7 +332,7 @@ def ground(
         FaultyRegistry(registry.address) as door,
         Pusher(registry.address) as pusher,
         Shelf(door.address) as shelf,
-        fleet_abm(folder, own, shelf, **(environment or {})) as abm,
+        fleet_abm(folder, own, shelf.url, **(environment or {})) as abm,
     ):
         yield Ground(abm, own, client, door, pusher, shelf)
 
