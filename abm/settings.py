@@ -27,6 +27,7 @@ try:
     PUBLIC_URL = read.url("PUBLIC_URL", "", ["https", "http"]).rstrip("/")
     EXTRA_HOSTS = read.words("ALLOWED_HOSTS")
     SECRET_KEY = read.secret("SECRET_KEY") or read.kept_secret(DATA_DIR / "secret_key")
+    SECRET_KEY_FALLBACKS = read.words("SECRET_KEY_FALLBACKS")
     DEBUG = read.flag("DEBUG", default=False)
     LOG_LEVEL = read.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
     LOG_FORMAT = read.choice("LOG_FORMAT", "console", ["console", "json"])
