@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import TypeVar
 
 from hosts.runners.base import Progress
@@ -19,7 +19,7 @@ PULLS = frozenset({"pull", "base"})
 def follow(
     run: JobRun,
     steps: Steps,
-    told: Iterator[Progress] | Generator[Progress, None, Result],
+    told: Generator[Progress, None, Result],
     *,
     begins: float = 0.0,
     ends: float = 100.0,
@@ -33,13 +33,13 @@ def follow(
     for key, (_, share) in steps.items():
         before[key] = total
         total += share
-    told = iter(told)
     while True:
         try:
             progress = next(told)
         except StopIteration as end:
             run.child(None, None)
-            return end.value  # type: ignore[no-any-return]
+            result: Result = end.value
+            return result
         title, share = steps[progress.step]
         run.step(progress.step, title)
         if progress.child_pid is not None:

@@ -1,10 +1,11 @@
-"""Jobs on a host that are no engine's: its disk, its models, containers without an engine."""
+"""Jobs on a host that are no engine's: its disk, its models, its images, strays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from engines import storage_work, stray_work
+from engines.sources import build_work, discover_work, push_work, tar_work
 from hosts.models import Host
 from hosts.runners.base import EngineRunner
 from hosts.work import runner_of
@@ -16,6 +17,11 @@ VERBS: dict[str, Callable[[JobRun, EngineRunner, Host], None]] = {
     Job.Action.REMOVE: stray_work.remove,
     Job.Action.RECLAIM: storage_work.reclaim,
     Job.Action.DELETE: storage_work.delete_models,
+    Job.Action.BUILD: build_work.build,
+    Job.Action.PUSH: push_work.push_image,
+    Job.Action.LOAD_IMAGE: tar_work.load_image,
+    Job.Action.SAVE: tar_work.save_image,
+    Job.Action.EXAMINE: discover_work.examine,
 }
 
 

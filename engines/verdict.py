@@ -9,6 +9,7 @@ import humanize
 
 from catalog.models import CatalogEntry, Variant
 from engines.models import Engine
+from engines.sources.recipe import place_of, recipe_of
 from hosts.models import Host
 from hosts.oci.platforms import Platform, best
 
@@ -77,21 +78,30 @@ def verdict(
             can_overrule=all(problem.can_overrule for problem in refusals),
         )
     warnings = tuple(problem.text for problem in problems)
-    return Verdict(host, fits=True, text="fits: " + _room(variant, host), warnings=warnings)
+    return Verdict(host, fits=True, text="fits: " + _way(variant, host), warnings=warnings)
 
 
 def _problems(variant: Variant, host: Host, platform: str) -> Iterator[Problem]:
-    if host.is_docker and not variant.image:
-        yield Problem("it comes as a folder, and this host runs images")
+    if host.is_docker and not variant.image and recipe_of(variant) is None:
+        yield Problem("it comes as a folder without a Dockerfile, and this host runs images")
         return
     if not host.is_docker and not variant.entry.folder:
         yield Problem("it comes as a Docker image, and this host runs processes")
         return
     if host.is_docker:
+        yield from _place_problems(variant, host)
         yield from _platform_problems(variant, host, platform)
         yield from _gpu_problems(variant, host)
     yield from _disk_problems(variant, host)
     yield from _memory_problems(variant, host)
+
+
+def _place_problems(variant: Variant, host: Host) -> Iterator[Problem]:
+    """An image that is in no registry can only be used where it is."""
+    place = place_of(variant)
+    if place and place != host.host_id:
+        there = Host.objects.filter(host_id=place).first()
+        yield Problem(f"its image is on {there or place} alone; push it to a registry first")
 
 
 def _platform_problems(variant: Variant, host: Host, platform: str) -> Iterator[Problem]:
@@ -172,6 +182,13 @@ def _memory_problems(variant: Variant, host: Host) -> Iterator[Problem]:
         free = humanize.naturalsize(max(total - used, 0))
         words = f"it needs {humanize.naturalsize(needed)} of memory, {free} are free now"
         yield Problem(words, is_warning=True)
+
+
+def _way(variant: Variant, host: Host) -> str:
+    """How it comes to the host, where that is by building; and what room there is."""
+    room = _room(variant, host)
+    recipe = recipe_of(variant) if host.is_docker else None
+    return f"will be built here from {recipe.words}; {room}" if recipe else room
 
 
 def _room(variant: Variant, host: Host) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from catalog.models import CatalogEntry, Variant
+from catalog.models import Variant
 from hosts.oci.reference import ImageReference
 from hosts.runners.docker.build_source import DOCKERFILE, BuildSource, GitSource
 
@@ -59,14 +59,14 @@ class Recipe:
             return f"{self.url} at {self.ref}" if self.ref else self.url
         return self.folder
 
-    def source(self, root: Path) -> BuildSource:
+    def source(self, root: Path, *, platform: str = "") -> BuildSource:
         """What the builder gets; `root` is the folder, or the files of the repository."""
         return BuildSource(
             root,
             sub_folder=self.sub_folder,
             dockerfile=self.dockerfile,
             build_args=self.build_args,
-            platform=self.platform,
+            platform=platform or self.platform,
             network=self.network,
             is_fresh=self.is_fresh,
         )
@@ -124,10 +124,6 @@ def place_of(variant: Variant) -> str:
 def reference_of_variant(variant: Variant) -> ImageReference:
     """Raises BadReference."""
     return ImageReference.parse(f"{image_of(variant)}:{variant.tag}")
-
-
-def has_dockerfile(entry: CatalogEntry) -> bool:
-    return bool(entry.folder) and (Path(entry.folder) / DOCKERFILE).is_file()
 
 
 def _copied(text: str) -> Iterator[str]:
