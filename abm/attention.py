@@ -39,6 +39,7 @@ class Trouble:
 def troubles() -> list[Trouble]:
     """Hosts first, because their engines cannot be helped before them."""
     rows = [_host_trouble(host) for host in _poor_hosts()]
+    rows += [row for host in _hosts_with_strays() for row in _strays(host)]
     rows += [_engine_trouble(engine) for engine in _poor_engines()]
     rows += _updates()
     rows += [_job_trouble(job) for job in _failed_jobs()]
@@ -63,6 +64,26 @@ def _host_trouble(host: Host) -> Trouble:
         post_label="Test",
         is_failure=host.state != Host.State.DEGRADED,
     )
+
+
+def _hosts_with_strays() -> list[Host]:
+    return list(Host.objects.filter(is_enabled=True).exclude(strays=[])[:SHOWN_EACH])
+
+
+def _strays(host: Host) -> list[Trouble]:
+    """To be removed, with what that loses, on the host's page; to be adopted right away."""
+    return [
+        Trouble(
+            key=f"stray-{stray['id'][:12]}",
+            text=f"{stray['name']} on {host} is a container of abm without an engine.",
+            url=f"{reverse('hosts:host', args=[host.pk])}#host-strays",
+            label="Open or remove",
+            post_url=reverse("engines:adopt_stray", args=[host.pk, stray["id"]]),
+            post_label="Adopt",
+            is_failure=False,
+        )
+        for stray in host.strays[:SHOWN_EACH]
+    ]
 
 
 def _poor_engines() -> list[Engine]:

@@ -75,16 +75,32 @@ def users_of(host: Host, mount: Mount, path: str = "") -> list[Engine]:
             for engine in _engines(Engine.objects.filter(host=host))
             if any(one.source == mount.source for one in _models_of(engine))
         ]
-    hosts = Host.objects.filter(host_type__in=LOCAL) if host.host_type in LOCAL else [host]
+    hosts = list(Host.objects.filter(host_type__in=LOCAL)) if host.host_type in LOCAL else [host]
+    places = [place for one in hosts for place in places_of(one) if place.mount.is_folder]
     target = PurePath(mount.source, path)
+    is_owned = any(
+        target.is_relative_to(place.mount.source)
+        for place in places
+        if not place.is_root and _is_of_containers(place)
+    )
     return [
         engine
-        for other in hosts
-        for place in places_of(other)
-        if place.mount.is_folder and not place.is_root
+        for place in places
+        if _sees(place, target, is_owned=is_owned)
         for engine in place.engines
-        if _overlap(target, PurePath(place.mount.source))
     ]
+
+
+def _is_of_containers(place: ModelPlace) -> bool:
+    return any(engine.host.is_docker for engine in place.engines)
+
+
+def _sees(place: ModelPlace, target: PurePath, *, is_owned: bool) -> bool:
+    """Processes could see every folder below theirs, but leave those of containers alone."""
+    source = PurePath(place.mount.source)
+    if source.is_relative_to(target):
+        return True
+    return target.is_relative_to(source) and (_is_of_containers(place) or not is_owned)
 
 
 def _engines(engines: Iterable[Engine]) -> Iterator[Engine]:
@@ -104,7 +120,3 @@ def _models_of(engine: Engine) -> Iterator[Mount]:
         is_samples = mount.target.rstrip("/") == SAMPLES_INSIDE
         if mount.target.rstrip("/") == MODELS_INSIDE or not (mount.is_folder or is_samples):
             yield mount
-
-
-def _overlap(one: PurePath, other: PurePath) -> bool:
-    return one.is_relative_to(other) or other.is_relative_to(one)

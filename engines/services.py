@@ -14,6 +14,7 @@ from catalog.models import CatalogEntry, CatalogSource, Variant
 from engines.consent import note_consent
 from engines.environment import require_variables
 from engines.models import Engine, EngineModel
+from engines.sources.recipe import image_of
 from engines.verdict import verdict
 from hosts.models import Host
 from jobs.events import announce
@@ -108,7 +109,7 @@ def _row_for(variant: Variant, entry: CatalogEntry, host: Host, wish: Wish) -> E
         "display_name": entry.display_name,
         "engine_type": entry.engine_type,
         "tag": variant.tag,
-        "image": variant.image if host.is_docker else "",
+        "image": image_of(variant) if host.is_docker else "",
         "platform": wish.platform,
         "uses_gpu": host.is_docker and variant.needs_gpu and bool(host.has_gpu),
     }
@@ -119,9 +120,11 @@ def _row_for(variant: Variant, entry: CatalogEntry, host: Host, wish: Wish) -> E
             )
     except IntegrityError:
         engine, created = Engine.objects.get(host=host, name=entry.name), False
-    if created or engine.variant_id == variant.pk:
+    if created:
         return engine
     if engine.state != Engine.State.ABSENT:
+        if engine.variant_id == variant.pk:
+            return engine
         raise Refused(
             "ENGINE_NAME_TAKEN",
             f"{host} already has an engine named {entry.name} ({engine}). Uninstall it first.",
@@ -194,12 +197,6 @@ def restart_engine(engine: Engine, *, user: User | None) -> Job:
     _require_installed(engine)
     require_variables(engine)
     return _submit(engine, Action.RESTART, user, model=engine.loaded_model)
-
-
-def uninstall_engine(engine: Engine, *, user: User | None) -> Job:
-    """Stop it and delete all that installing it made, its settings too."""
-    require_role(user, User.Role.OPERATOR)
-    return _submit(engine, Action.UNINSTALL, user)
 
 
 def load_model(engine: Engine, *, model: str, user: User | None) -> Job:

@@ -17,7 +17,7 @@ from accounts.roles import require_role
 from engines.models import Engine
 from hosts.link.docker_seen import ContainerSeen
 from hosts.models import Host
-from jobs.events import announce
+from jobs.events import announce, hint
 from jobs.models import Job
 from jobs.services import submit_job
 
@@ -47,6 +47,7 @@ def note_strays(host: Host, seen: Iterable[ContainerSeen]) -> None:
         new = [row["name"] for row in rows if row["id"] not in old]
         text = f"{host}: {', '.join(new)} came from abm, but belongs to no engine" if new else ""
         announce("hosts", "host.changed", text=text, pk=host.pk)
+        hint("hosts", "strays.changed", pk=host.pk)
 
 
 def _row(one: ContainerSeen) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def forget_stray(host: Host, container: str) -> None:
     left = [stray for stray in row.strays if stray["id"] != container]
     Host.objects.filter(pk=host.pk).update(strays=left)
     announce("hosts", "host.changed", pk=host.pk)
+    hint("hosts", "strays.changed", pk=host.pk)
 
 
 def adopt_stray(host: Host, container: str, *, user: User | None) -> Job:

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from engines import host_work, storage_work, updates, variant_sizes, work
+from engines.sources import places
 
 
 @shared_task(name="engines.run_job")
@@ -33,6 +34,11 @@ def measure_variant(variant_pk: int) -> None:
 @shared_task(name="engines.run_host_job")
 def run_host_job(job_id: int) -> None:
     host_work.run(job_id)
+
+
+@shared_task(name="engines.tidy_files")
+def tidy_files() -> None:
+    places.tidy()
 
 
 @shared_task(name="engines.read_storage")

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from engines import settings_views, trial_views, update_views, views
+from engines import settings_views, storage_views, trial_views, update_views, views
 
 app_name = "engines"
 
@@ -16,7 +16,15 @@ urlpatterns = [
     path("<int:pk>/start/", views.start, name="start"),
     path("<int:pk>/stop/", views.stop, name="stop"),
     path("<int:pk>/restart/", views.restart, name="restart"),
-    path("<int:pk>/uninstall/", views.uninstall, name="uninstall"),
+    path("<int:pk>/uninstall/", storage_views.uninstall_engine, name="uninstall"),
+    path("<int:pk>/forget/", storage_views.forget, name="forget"),
+    path("hosts/<int:pk>/disk/read/", storage_views.read, name="read_disk"),
+    path("hosts/<int:pk>/disk/reclaim/", storage_views.reclaim, name="reclaim"),
+    path("hosts/<int:pk>/models/delete/", storage_views.delete_models, name="delete_models"),
+    path("hosts/<int:pk>/strays/<str:container>/adopt/", storage_views.adopt, name="adopt_stray"),
+    path(
+        "hosts/<int:pk>/strays/<str:container>/remove/", storage_views.remove, name="remove_stray"
+    ),
     path("<int:pk>/detach/", views.detach, name="detach"),
     path("<int:pk>/load/", views.load, name="load"),
     path("<int:pk>/discover/", views.discover, name="discover"),

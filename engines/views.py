@@ -121,12 +121,6 @@ def restart(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-def uninstall(request: HttpRequest, pk: int) -> HttpResponse:
-    services.uninstall_engine(_engine(pk), user=_user(request))
-    return _changed(request, pk)
-
-
-@require_POST
 def load(request: HttpRequest, pk: int) -> HttpResponse:
     services.load_model(_engine(pk), model=request.POST.get("model", ""), user=_user(request))
     return _changed(request, pk)

@@ -17,8 +17,10 @@ from engines.proving import prove
 from engines.reach import client_of
 from engines.rows import write_models
 from engines.services import definition_of
+from engines.sources.build_work import build_for
 from engines.spec import spec_of
 from engines.state import change_state
+from engines.uninstall_work import finish_uninstall, uninstall
 from engines.update_work import recover_update, roll_back, update
 from engines.versions import spec_of_newest
 from hosts.runners.base import EngineFailed, EngineRunner, EngineSpec, RunnerError
@@ -59,7 +61,8 @@ def install(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     spec = spec_of(engine)
     try:
         whole = 90.0 if run.job.params.get("starts") else 100.0
-        follow_install(run, runner, spec, whole=whole)
+        built = build_for(run, runner, engine, variant, ends=0.9 * whole)
+        follow_install(run, runner, spec, whole=whole, begins=built)
     except (RunnerError, Cancelled) as error:
         run.fail_step()
         run.step("tidy", "Tidy up")
@@ -182,23 +185,6 @@ def test(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     prove(run, engine)
 
 
-def uninstall(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
-    """Delete what install made, then the row; its jobs and events stay as history."""
-    run.step("remove", "Stop it and delete its files")
-    change_state(engine, S.UNINSTALLING)
-    try:
-        freed = runner.remove(spec_of(engine))
-    except RunnerError as error:
-        mark_failed(engine, error)
-        raise
-    run.line(f"Freed {freed / 1e6:.0f} MB.")
-    with transaction.atomic():
-        pk, name = engine.pk, f"{engine} was uninstalled from {engine.host}"
-        Job.objects.filter(pk=run.job.pk).update(engine=None)
-        Engine.objects.filter(pk=pk).delete()
-        announce("engines", "engine.removed", text=name, pk=pk)
-
-
 VERBS: dict[str, Callable[[JobRun, EngineRunner, Engine], None]] = {
     Job.Action.INSTALL: install,
     Job.Action.START: start,
@@ -243,6 +229,8 @@ def recover(job: Job) -> None:
         if job.action == Job.Action.INSTALL and not status.is_installed:
             runner.remove(spec)
             change_state(engine, S.ABSENT)
+        elif job.action == Job.Action.UNINSTALL and not status.is_installed:
+            finish_uninstall(job, engine)
         elif engine.state in (S.INSTALLING, S.UNINSTALLING):
             change_state(engine, S.STOPPED if status.is_installed else S.ABSENT)
         elif engine.state in UNSETTLED and not status.is_running:

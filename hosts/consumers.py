@@ -46,7 +46,10 @@ class HostConsumer(LiveConsumer):
     topics: ClassVar[tuple[str, ...]] = ("hosts", "engines")
     PARTS: ClassVar[tuple[str, ...]] = (
         "hosts/_head.html",
+        "hosts/_strays.html",
         "hosts/_engines.html",
+        "hosts/_models.html",
+        "hosts/_disk.html",
         "hosts/_jobs.html",
         "hosts/_details.html",
     )
@@ -74,6 +77,15 @@ class HostConsumer(LiveConsumer):
 
     async def host_seen(self, message: dict[str, Any]) -> None:
         await self.host_changed(message)
+
+    async def strays_changed(self, message: dict[str, Any]) -> None:
+        if int(message["pk"]) == self.host_pk:
+            self.want_part("hosts/_strays.html")
+
+    async def disk_changed(self, message: dict[str, Any]) -> None:
+        if int(message["pk"]) == self.host_pk:
+            self.want_part("hosts/_models.html")
+            self.want_part("hosts/_disk.html")
 
     async def engine_changed(self, message: dict[str, Any]) -> None:
         self.want_part("hosts/_head.html")

@@ -64,6 +64,8 @@ class Host(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     STALE_AFTER = timedelta(seconds=30)
+    DISK_FRESH = timedelta(minutes=5)
+    DISK_READING = timedelta(minutes=3)
 
     class Meta:
         ordering = ["pk"]
@@ -88,6 +90,17 @@ class Host(models.Model):
     def docker_version(self) -> str:
         """Of the daemon, as it was read last."""
         return str((self.facts.get("versions") or {}).get(self.facts.get("product") or "") or "")
+
+    @property
+    def is_disk_read(self) -> bool:
+        """Whether what is known of its disk is new enough."""
+        return self.disk_at is not None and timezone.now() - self.disk_at < self.DISK_FRESH
+
+    @property
+    def is_disk_being_read(self) -> bool:
+        """A reading that was asked for longer ago was lost with its worker."""
+        asked = self.disk_asked_at
+        return asked is not None and timezone.now() - asked < self.DISK_READING
 
     @property
     def is_stale(self) -> bool:

@@ -32,6 +32,7 @@ def host_context(host: Host) -> dict[str, Any]:
     return {
         "host": host,
         "engines": host.engines.exclude(state="absent").defer("definition")[:ENGINES_SHOWN],
+        "kept": host.engines.filter(state="absent").exclude(state_text="").defer("definition"),
         "jobs": host.jobs.select_related("user", "engine").defer("engine__definition")[:JOBS_SHOWN],
     }
 

@@ -10,7 +10,7 @@ from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
 from hosts.models import Host
-from jobs.events import announce
+from jobs.events import announce, hint
 from jobs.services import ring_task
 
 LOCAL_HOST_ID = "local"
@@ -132,3 +132,21 @@ def ask_probe(host: Host, *, user: User | None) -> None:
 def mark_seen(host_pk: int) -> None:
     """Note that the host told us something just now."""
     Host.objects.filter(pk=host_pk).update(seen_at=timezone.now())
+
+
+def ask_disk(host: Host) -> None:
+    """Have a worker read what takes its disk, unless that is new or under way."""
+    if not host.is_usable or host.is_disk_read or host.is_disk_being_read:
+        return
+    is_mine = Host.objects.filter(pk=host.pk, disk_asked_at=host.disk_asked_at)
+    host.disk_asked_at = timezone.now()
+    if is_mine.update(disk_asked_at=host.disk_asked_at):
+        ring_task("engines.read_storage", host.pk)
+        hint("hosts", "disk.changed", pk=host.pk)
+
+
+def forget_disk(host: Host) -> None:
+    """Something was installed or removed: what was read no longer holds, and is read again."""
+    Host.objects.filter(pk=host.pk).update(disk_at=None, disk_asked_at=None)
+    host.refresh_from_db(fields=["disk_at", "disk_asked_at"])
+    ask_disk(host)

@@ -46,6 +46,7 @@ def list_hosts(request: HttpRequest) -> HttpResponse:
 @require_GET
 def host(request: HttpRequest, pk: int) -> HttpResponse:
     shown = _shown(pk)
+    services.ask_disk(shown)
     context = {
         "nav": "hosts",
         "form": HostForm(instance=shown),

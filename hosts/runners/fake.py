@@ -21,6 +21,7 @@ from hosts.runners.base import (
     RunnerError,
     StartFailed,
 )
+from hosts.runners.fake_storage import FakeDisk, FakeStorage
 from jobs.outcome import CancelToken
 
 FACTS = HostFacts(
@@ -78,6 +79,7 @@ class FakeHost:
     bad_images: dict[str, RunnerError] = field(default_factory=dict)
     """Image id -> what a start with it raises."""
     orphans_ended: list[int] = field(default_factory=list)
+    disk: FakeDisk = field(default_factory=FakeDisk)
 
     def crash(self, name: str, *, code: int | None = None, signal: int | None = None) -> None:
         """Let a running engine end by itself."""
@@ -220,6 +222,10 @@ class FakeRunner(EngineRunner):
         self._obey("size")
         engine = self._host.engines.get(spec.name)
         return engine.size if engine is not None else None
+
+    def storage(self, deployment: str) -> FakeStorage:
+        self._obey("storage")
+        return FakeStorage(self._host.disk)
 
     def end_orphan(self, pid: int, created: float) -> None:
         self._obey("end_orphan")

@@ -14,6 +14,7 @@ from catalog.models import Variant
 from engines import observe, services
 from engines.models import Engine
 from engines.spec import spec_of
+from engines.uninstall import uninstall_engine
 from engines.work import log_tail, recover
 from hosts.models import Host
 from hosts.runners.base import EngineStatus
@@ -149,7 +150,7 @@ def test_discover_leaves_a_stopped_engine_stopped(installed: Engine, do: Do) -> 
 
 
 def test_uninstall_leaves_history_and_no_files(installed: Engine, do: Do) -> None:
-    job = do(services.uninstall_engine(installed, user=None))
+    job = do(uninstall_engine(installed, user=None))
 
     assert job.status == Job.Status.SUCCEEDED
     assert not Engine.objects.filter(pk=installed.pk).exists()
