@@ -60,7 +60,9 @@ try:
     CATALOG_SYNC = read.flag("CATALOG_SYNC", default=True)
     UPDATE_CHECK_HOURS = read.number("UPDATE_CHECK_HOURS", 6, least=0, most=10_000)
     MAX_UPLOAD_MB = read.number("MAX_UPLOAD_MB", 100, least=1, most=100_000)
+    MAX_IMAGE_MB = read.number("MAX_IMAGE_MB", 40_000, least=1, most=1_000_000)
     JOBS_PER_HOST = read.number("JOBS_PER_HOST", 2, least=1, most=64)
+    JOBS_PER_REGISTRY = read.number("JOBS_PER_REGISTRY", 3, least=1, most=64)
     WORKER_THREADS = read.number("WORKER_THREADS", 8, least=2, most=64)
     WEB_THREADS = read.number("WEB_THREADS", 8, least=2, most=64)
     JOB_HEARTBEAT_SECONDS = read.seconds("JOB_HEARTBEAT_SECONDS", 2)
@@ -227,6 +229,7 @@ CELERY_BEAT_SCHEDULE = {
     "prune": {"task": "jobs.prune", "schedule": 3600.0},
     "updates": {"task": "engines.check_updates", "schedule": 60.0},
     "catalog": {"task": "catalog.sync_due", "schedule": 60.0},
+    "files": {"task": "engines.tidy_files", "schedule": 3600.0},
 }
 if CATALOG_SYNC:
     CELERY_BEAT_SCHEDULE["sizes"] = {"task": "engines.measure_variants", "schedule": 60.0}

@@ -17,6 +17,7 @@ from engines.models import Engine, EngineModel
 from engines.sources.recipe import image_of
 from engines.verdict import verdict
 from hosts.models import Host
+from hosts.oci.reference import BadReference, ImageReference
 from jobs.events import announce
 from jobs.models import Job
 from jobs.services import cancel_job, submit_job
@@ -34,7 +35,16 @@ def _submit(engine: Engine, action: Job.Action, user: User | None, **params: Any
         host=engine.host,
         engine=engine,
         params=params,
+        registry=registry_of(engine) if action == Action.INSTALL else "",
     )
+
+
+def registry_of(engine: Engine) -> str:
+    """Where its image comes from; empty for engines without one."""
+    try:
+        return ImageReference.parse(engine.image).registry if engine.image else ""
+    except BadReference:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from engines import image_checks
 from engines.idle import is_at_work
 from engines.models import Engine
 from engines.queries import newer_exists
-from engines.services import TASK, start_engine, stop_engine
+from engines.services import TASK, registry_of, start_engine, stop_engine
 from jobs.events import announce, hint
 from jobs.models import Job
 from jobs.services import ring_task, submit_job
@@ -94,7 +94,13 @@ def _submit(engine: Engine, action: Job.Action, user: User | None) -> Job:
         raise Refused("HOST_NOT_READY", f"{host} cannot do this now: {why}")
     subject = f"{engine.display_name} on {host}"
     return submit_job(
-        action=action, task=TASK, subject=subject, user=user, host=host, engine=engine
+        action=action,
+        task=TASK,
+        subject=subject,
+        user=user,
+        host=host,
+        engine=engine,
+        registry=registry_of(engine) if action == Job.Action.UPDATE else "",
     )
 
 

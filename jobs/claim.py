@@ -32,15 +32,26 @@ def claim(job_id: int) -> Job | None:
 
 
 def _must_wait(job: Job) -> bool:
-    if job.action not in Job.HEAVY or job.host_id is None:
+    """Whether its host or its registry has enough to do; the row then says which."""
+    reason = _full(job)
+    if not reason:
         return False
-    heavy = Job.objects.filter(
-        host_id=job.host_id, action__in=Job.HEAVY, status=Job.Status.RUNNING
-    ).select_for_update()
-    if len(heavy) < settings.JOBS_PER_HOST:
-        return False
-    reason = f"{len(heavy)} other installs on this host"
     if job.waiting_for != reason:
         Job.objects.filter(pk=job.pk).update(waiting_for=reason)
         announce("jobs", "job.changed", pk=job.pk)
     return True
+
+
+def _full(job: Job) -> str:
+    if job.action not in Job.HEAVY:
+        return ""
+    heavy = Job.objects.filter(action__in=Job.HEAVY, status=Job.Status.RUNNING).select_for_update()
+    if job.host_id is not None:
+        there = len(heavy.filter(host_id=job.host_id))
+        if there >= settings.JOBS_PER_HOST:
+            return f"{there} other installs on this host"
+    if job.registry:
+        from_it = len(heavy.filter(registry=job.registry))
+        if from_it >= settings.JOBS_PER_REGISTRY:
+            return f"{from_it} other pull{'s' if from_it > 1 else ''} from {job.registry}"
+    return ""

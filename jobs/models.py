@@ -69,6 +69,9 @@ class Job(models.Model):
     engine = models.ForeignKey(
         "engines.Engine", null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs"
     )
+    registry = models.CharField(
+        max_length=255, blank=True, help_text="Where it pulls from; a registry's pulls queue."
+    )
     subject = models.CharField(max_length=200, help_text="What it is done to, in words.")
     params = models.JSONField(default=dict, blank=True)
     user = models.ForeignKey(

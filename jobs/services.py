@@ -61,6 +61,7 @@ def submit_job(
     host: Any = None,
     engine: Any = None,
     params: dict[str, Any] | None = None,
+    registry: str = "",
     retry_of: Job | None = None,
 ) -> Job:
     """Make a job and ring for it. Raises Refused JOB_RUNNING if the engine already has one."""
@@ -74,6 +75,7 @@ def submit_job(
                 host=host,
                 engine=engine,
                 params=params or {},
+                registry=registry,
                 retry_of=retry_of,
             )
     except IntegrityError as error:
@@ -125,6 +127,7 @@ def retry_job(job: Job, *, user: User | None) -> Job:
         host=job.host,
         engine=job.engine,
         params=job.params,
+        registry=job.registry,
         retry_of=job,
     )
 

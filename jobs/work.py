@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import close_old_connections, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from jobs.claim import claim
@@ -187,12 +188,18 @@ class JobRun:
 
 
 def _ring_next(job: Job) -> None:
-    """A place on the host is free: wake the jobs that wait for one, oldest first."""
-    if job.action in Job.HEAVY and job.host_id:
-        for waiting in Job.objects.filter(
-            host_id=job.host_id, action__in=Job.HEAVY, status=Job.Status.QUEUED
-        ).order_by("pk")[: settings.JOBS_PER_HOST]:
-            ring(waiting)
+    """A place on the host, and at the registry, is free: wake those who wait, oldest first."""
+    if job.action not in Job.HEAVY:
+        return
+    waiting = Job.objects.filter(action__in=Job.HEAVY, status=Job.Status.QUEUED).order_by("pk")
+    freed = [(Q(host_id=job.host_id), settings.JOBS_PER_HOST)] if job.host_id else []
+    if job.registry:
+        freed.append((Q(registry=job.registry), settings.JOBS_PER_REGISTRY))
+    woken: set[int] = set()
+    for place, many in freed:
+        for next_one in waiting.filter(place).exclude(pk__in=woken)[:many]:
+            woken.add(next_one.pk)
+            ring(next_one)
 
 
 class _Heart(threading.Thread):

@@ -102,6 +102,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "registry",
+                    models.CharField(
+                        blank=True,
+                        help_text="Where it pulls from; a registry's pulls queue.",
+                        max_length=255,
+                    ),
+                ),
+                (
                     "subject",
                     models.CharField(help_text="What it is done to, in words.", max_length=200),
                 ),

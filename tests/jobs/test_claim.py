@@ -71,6 +71,21 @@ def test_another_host_and_another_verb_do_not_wait(settings: Settings) -> None:
     assert claim(make_job("queued", host=host, action="start").pk)
 
 
+def test_pulls_from_a_registry_wait_over_all_hosts(settings: Settings, rung: list[int]) -> None:
+    settings.JOBS_PER_REGISTRY = 1
+    first, second = (make_job("queued", host=make_host(), registry="ghcr.io") for _ in range(2))
+    elsewhere = make_job("queued", host=make_host(), registry="docker.io")
+
+    with running(first.pk) as run:
+        assert run
+        assert claim(second.pk) is None
+        assert claim(elsewhere.pk)
+
+    second.refresh_from_db()
+    assert second.waiting_for == "1 other pull from ghcr.io"
+    assert second.pk in rung
+
+
 def test_an_install_that_ends_wakes_the_oldest_that_waits(
     settings: Settings, rung: list[int]
 ) -> None:
