@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from jobs.events import ORIGIN, announce
 from jobs.models import Job
+from jobs.services import ring
 
 
 def claim(job_id: int) -> Job | None:
@@ -55,3 +57,18 @@ def _full(job: Job) -> str:
         if from_it >= settings.JOBS_PER_REGISTRY:
             return f"{from_it} other pull{'s' if from_it > 1 else ''} from {job.registry}"
     return ""
+
+
+def ring_next(job: Job) -> None:
+    """A place on the host, and at the registry, is free: wake those who wait, oldest first."""
+    if job.action not in Job.HEAVY:
+        return
+    waiting = Job.objects.filter(action__in=Job.HEAVY, status=Job.Status.QUEUED).order_by("pk")
+    freed = [(Q(host_id=job.host_id), settings.JOBS_PER_HOST)] if job.host_id else []
+    if job.registry:
+        freed.append((Q(registry=job.registry), settings.JOBS_PER_REGISTRY))
+    woken: set[int] = set()
+    for place, many in freed:
+        for next_one in waiting.filter(place).exclude(pk__in=woken)[:many]:
+            woken.add(next_one.pk)
+            ring(next_one)

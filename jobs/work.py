@@ -11,14 +11,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import close_old_connections, transaction
-from django.db.models import Q
 from django.utils import timezone
 
-from jobs.claim import claim
+from jobs.claim import claim, ring_next
 from jobs.events import announce, hint
 from jobs.models import Job, JobLine
 from jobs.outcome import Cancelled, CancelToken, WorkFailed
-from jobs.services import ring
 from jobs.transfer import Transfer, ended
 
 log = logging.getLogger(__name__)
@@ -184,22 +182,7 @@ class JobRun:
                 told = f"{self.job} {words.get(status, 'failed: ' + error)}"
                 announce("jobs", "job.changed", text=told, pk=self.job.pk)
                 hint(f"job-{self.job.pk}", "job.changed", pk=self.job.pk)
-        _ring_next(self.job)
-
-
-def _ring_next(job: Job) -> None:
-    """A place on the host, and at the registry, is free: wake those who wait, oldest first."""
-    if job.action not in Job.HEAVY:
-        return
-    waiting = Job.objects.filter(action__in=Job.HEAVY, status=Job.Status.QUEUED).order_by("pk")
-    freed = [(Q(host_id=job.host_id), settings.JOBS_PER_HOST)] if job.host_id else []
-    if job.registry:
-        freed.append((Q(registry=job.registry), settings.JOBS_PER_REGISTRY))
-    woken: set[int] = set()
-    for place, many in freed:
-        for next_one in waiting.filter(place).exclude(pk__in=woken)[:many]:
-            woken.add(next_one.pk)
-            ring(next_one)
+        ring_next(self.job)
 
 
 class _Heart(threading.Thread):
