@@ -1,10 +1,11 @@
-from django.urls import path
+from django.urls import include, path
 
 from engines import settings_views, storage_views, trial_views, update_views, views
 
 app_name = "engines"
 
 urlpatterns = [
+    path("", include("engines.sources.urls")),
     path("", views.list_engines, name="list"),
     path("choose/<int:entry_pk>/", views.choose, name="choose"),
     path("install/", views.install, name="install"),

@@ -47,7 +47,7 @@ def build_image(recipe: Recipe, *, image: str, host: Host, user: User | None) ->
     Raises Refused HOST_NOT_DOCKER, HOST_NOT_READY, IMAGE_INVALID, PATH_INVALID or SOURCE_INVALID.
     """
     require_role(user, User.Role.ADMIN)
-    _require_docker(host)
+    require_docker(host)
     named = tagged(image)
     if recipe.url:
         try:
@@ -67,7 +67,7 @@ def examine_image(image: str, *, host: Host, user: User | None, asking: Asking =
     Raises Refused HOST_NOT_DOCKER, HOST_NOT_READY or IMAGE_INVALID.
     """
     require_role(user, User.Role.OPERATOR)
-    _require_docker(host)
+    require_docker(host)
     named = tagged(image)
     params = {
         "image": named.canonical,
@@ -83,7 +83,7 @@ def examine_image(image: str, *, host: Host, user: User | None, asking: Asking =
 def load_path(path: str, *, host: Host, user: User | None) -> Job:
     """Load the images of a file of this machine. Raises Refused as above, or PATH_INVALID."""
     require_role(user, User.Role.ADMIN)
-    _require_docker(host)
+    require_docker(host)
     file = allowed_file(path)
     params = {"path": str(file), "is_upload": False}
     return _submit_once(Action.LOAD_IMAGE, f"from {file.name} on {host}", host, user, params)
@@ -92,7 +92,7 @@ def load_path(path: str, *, host: Host, user: User | None) -> Job:
 def load_upload(file: Path, *, name: str, host: Host, user: User | None) -> Job:
     """Load the images of a file that was uploaded; it is deleted afterwards."""
     require_role(user, User.Role.OPERATOR)
-    _require_docker(host)
+    require_docker(host)
     params = {"path": str(file), "is_upload": True}
     return _submit_once(Action.LOAD_IMAGE, f"from {name} on {host}", host, user, params)
 
@@ -103,7 +103,7 @@ def push_image(variant: Variant, *, to: str, host: Host, user: User | None) -> J
     Raises Refused NOT_MADE_HERE, IMAGE_INVALID, HOST_NOT_DOCKER or HOST_NOT_READY.
     """
     require_role(user, User.Role.OPERATOR)
-    _require_docker(host)
+    require_docker(host)
     entry = variant.entry
     if not is_made_here(variant):
         raise Refused("NOT_MADE_HERE", f"{entry} has its image from a registry already.")
@@ -124,7 +124,7 @@ def save_image(engine: Engine, *, user: User | None) -> Job:
     require_role(user, User.Role.OPERATOR)
     if not engine.image or not engine.is_installed or not engine.host.is_docker:
         raise Refused("NO_IMAGE", f"{engine} has no image that could be saved.")
-    _require_docker(engine.host)
+    require_docker(engine.host)
     image = f"{engine.image}:{engine.tag}"
     subject = f"the image of {engine} on {engine.host}"
     return _submit_once(Action.SAVE, subject, engine.host, user, {"image": image})
@@ -147,7 +147,8 @@ def tagged(text: str) -> ImageReference:
     return found
 
 
-def _require_docker(host: Host) -> None:
+def require_docker(host: Host) -> None:
+    """Raises Refused HOST_NOT_DOCKER or HOST_NOT_READY."""
     if not host.is_docker:
         raise Refused("HOST_NOT_DOCKER", f"{host} runs processes; images need a Docker host.")
     if not host.is_usable:
