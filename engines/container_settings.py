@@ -90,7 +90,8 @@ def _is_here(host: Host) -> bool:
 def _clash(engine: Engine, ports: Table[Any, PortBinding]) -> Iterable[str]:
     """Ports of the host that another engine there holds."""
     wanted = {port.host_port for port in ports.values if port.host_port}
-    others = Engine.objects.filter(host=engine.host).exclude(pk=engine.pk)
+    there = Engine.objects.filter(host=engine.host).exclude(state=Engine.State.ABSENT)
+    others = there.exclude(pk=engine.pk)
     for other in others:
         held = {other.port, *(row.get("host_port") for row in other.ports)}
         for port in sorted(wanted & held):

@@ -10,7 +10,7 @@ from django.utils import timezone
 from engines import services
 from engines.models import Engine
 from engines.state import change_state
-from engines.work import resume
+from engines.work import UNSETTLED, resume
 from hosts.models import Host
 from hosts.runners.base import EngineStatus
 from jobs.events import hint
@@ -30,10 +30,13 @@ REMOVAL = timedelta(seconds=10)
 
 def engine_seen(engine: Engine, status: EngineStatus, *, log_tail: str = "") -> None:
     """Set the row to what its host says. A row with an open job is that job's to write."""
-    engine.refresh_from_db()
+    try:
+        engine.refresh_from_db()
+    except Engine.DoesNotExist:
+        return  # it was uninstalled while its host was asked
     if engine.attached_url or Job.objects.filter(engine=engine, status__in=Job.OPEN).exists():
         return
-    if status.is_running and engine.state in (S.STOPPED, S.FAILED, S.MISSING):
+    if status.is_running and engine.state in (S.STOPPED, S.FAILED, S.MISSING, *UNSETTLED):
         _found_again(engine, status)
     elif not status.is_running and engine.state in (*Engine.ALIVE, S.STOPPING):
         _ended(engine, status, log_tail)

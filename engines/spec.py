@@ -35,7 +35,8 @@ def spec_of(engine: Engine) -> EngineSpec:
     folder = definition.get("folder") or ""
     source = Path(folder) if folder else None
     venv = installation.get("venv_path")
-    taken = Engine.objects.filter(host_id=engine.host_id, port__isnull=False).exclude(pk=engine.pk)
+    others = Engine.objects.filter(host_id=engine.host_id, port__isnull=False)
+    taken = others.exclude(pk=engine.pk).exclude(state=Engine.State.ABSENT)
     return EngineSpec(
         name=engine.name,
         source_dir=source,
