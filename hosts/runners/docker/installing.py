@@ -12,6 +12,7 @@ import docker
 import humanize
 
 from hosts.oci.auth import Credentials
+from hosts.oci.digests import own_digests
 from hosts.oci.errors import PlatformMissing, RegistryError
 from hosts.oci.platforms import Platform, best
 from hosts.oci.reference import ImageReference
@@ -22,7 +23,6 @@ from hosts.runners.docker.errors import mapped
 from hosts.runners.docker.facts import DockerFacts
 from hosts.runners.docker.images import (
     inspect_image,
-    is_made_here,
     platform_of,
     reference_of,
     remove_image,
@@ -56,7 +56,7 @@ class Installer:
         yield Progress("resolve", line=f"{reference} for {self.facts.system}/{self.facts.machine}")
         with mapped(self.host_name, otherwise=InstallFailed):
             here = inspect_image(self.client, reference.canonical)
-        if here is not None and is_made_here(here):
+        if here is not None and not own_digests(reference, here.get("RepoDigests") or ()):
             yield Progress("check", line="It was built or loaded here; there is nothing to pull.")
             yield from self._verified(spec, here, was_here=True)
             return
