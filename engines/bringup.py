@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from django.conf import settings
@@ -17,12 +19,20 @@ from engines.reach import client_of
 from engines.rows import write_models
 from engines.spec import spec_of, spec_to_start
 from engines.state import change_state
-from hosts.runners.base import EngineFailed, EngineRunner, EngineSpec, RunnerError, StartFailed
+from hosts.runners.base import (
+    EngineFailed,
+    EngineRunner,
+    EngineSpec,
+    HostUnreachable,
+    RunnerError,
+    StartFailed,
+)
 from jobs.outcome import Cancelled
 from jobs.work import JobRun
 
 S = Engine.State
 LOG_TAIL = 40
+LOADING_LOOK_SECONDS = 0.2
 
 
 def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -> None:
@@ -57,8 +67,9 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
         change_state(engine, S.STOPPED, text="The start was cancelled.")
         raise
     except RunnerError as error:
-        error.detail = error.detail or "\n".join(runner.logs(spec, tail=LOG_TAIL))
-        runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
+        with contextlib.suppress(HostUnreachable):  # which is then why it failed
+            error.detail = error.detail or "\n".join(runner.logs(spec, tail=LOG_TAIL))
+            runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
         mark_failed(engine, error)
         raise
 
@@ -151,6 +162,8 @@ def load(
     title = f"Load the model {model}" if model else "Load"
     run.step("load", title)
     change_state(engine, S.LOADING, text=f"Loading {model}" if model else "")
+    if _is_loaded_by_others(run, runner, spec, client, engine, model):
+        return
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="abm-load")
     try:
         answer: Future[None] = pool.submit(client.load, model, timeout=settings.ENGINE_HTTP_TIMEOUT)
@@ -171,6 +184,28 @@ def load(
     if health.status == "error" or not health.engine_model_loaded:
         said = health.error or "it does not say why"
         raise EngineFailed(f"{engine} could not load {model}: {said}")
+
+
+def _is_loaded_by_others(
+    run: JobRun,
+    runner: EngineRunner,
+    spec: EngineSpec,
+    client: EngineClient,
+    engine: Engine,
+    model: str,
+) -> bool:
+    """Wait while it loads already, as for an abm that was killed; whether it has `model` then."""
+    until = time.monotonic() + settings.ENGINE_HTTP_TIMEOUT
+    health = client.health(timeout=settings.ENGINE_HEALTH_CHECK_TIMEOUT)
+    if health.status != "loading":
+        return False
+    run.line("It is loading a model already; abm waits for that.")
+    while health.status == "loading" and time.monotonic() < until:
+        run.token.wait(LOADING_LOOK_SECONDS)
+        run.check()
+        _require_alive(runner, spec, engine, model)
+        health = client.health(timeout=settings.ENGINE_HEALTH_CHECK_TIMEOUT)
+    return health.engine_model_loaded and health.current_engine_model == model
 
 
 def _require_alive(runner: EngineRunner, spec: EngineSpec, engine: Engine, model: str) -> None:

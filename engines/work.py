@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.refused import Refused
 from engines.bringup import bring_down, bring_up, load, mark_failed, settle, start_first
 from engines.fetching import follow_install
 from engines.image_checks import note_image
@@ -16,7 +17,7 @@ from engines.models import Engine
 from engines.proving import prove
 from engines.reach import client_of
 from engines.rows import write_models
-from engines.services import definition_of
+from engines.services import definition_of, start_engine, stop_engine
 from engines.sources.build_work import build_for
 from engines.spec import spec_of
 from engines.state import change_state
@@ -240,12 +241,25 @@ def recover(job: Job) -> None:
 
 
 def resume(engine: Engine) -> None:
-    """A live engine in mid-start: running if it is ready, else it is left to a new start."""
+    """A live engine without a job: running if it is ready, else a job brings it up, or down."""
     if _still_serves(engine):
         with client_of(engine) as client:
             settle(client, engine)
-    else:
-        change_state(engine, S.STOPPED, text="Its start was interrupted; start it again.")
+        return
+    with runner_of(engine.host) as runner:
+        if not runner.status(spec_of(engine)).is_running:
+            return  # it ended meanwhile, and its link will say so
+    model = engine.loaded_model
+    try:
+        if engine.state == S.STOPPING:
+            stop_engine(engine, user=None)
+            return
+        text = "It runs and is not ready yet; abm takes it up."
+        if not change_state(engine, S.STARTING, text=text):
+            change_state(engine, S.STOPPED, text=text)
+        start_engine(engine, user=None, model=model)
+    except Refused as refused:
+        log.info("%s is not taken up: %s", engine, refused.message)
 
 
 def log_tail(engine: Engine, *, lines: int) -> list[str]:

@@ -9,7 +9,8 @@ import pytest
 
 from lab.faults import Fault
 from lab.fleet import Lab
-from tests.fleet.abm import Ground, ground, ours
+from lab.made_images import tiny_layer, tiny_run
+from tests.fleet.abm import SPEAKS_NOT, Ground, ground, noise, ours
 from tests.fleet.soak import IS_SOAK, RESTARTS
 
 pytestmark = pytest.mark.fleet
@@ -99,6 +100,31 @@ def test_abm_starts_while_docker_is_down_and_ends_the_install_that_was_killed(it
     it.abm.until_docker(40)
     it.abm.until_state(name, "absent")
     assert it.abm.ended(it.abm.retried(job)).status == "succeeded"
+
+
+@pytest.mark.parametrize("way", ENDINGS)
+def test_a_daemon_that_ends_in_mid_start_fails_it_in_words(it: Ground, way: str) -> None:
+    name = f"sleeps-{len(way)}"
+    run = tiny_run(Cmd=["/bin/busybox", "sleep", "1000"])
+    it.pusher.push(f"lab/{name}", "latest", [tiny_layer(), noise(100)], run=run)
+    it.shelf.offer(name, abm={"version": "1.0.0", **SPEAKS_NOT})
+    it.abm.read_shelf()
+    it.abm.installed(name)
+    job = it.abm.verb(name, "start").pk
+    it.abm.until(lambda: is_truly_running(it, name))
+
+    ENDINGS[way](it)
+    ended = it.abm.ended(job, 20)
+
+    assert ended.status == "failed"
+    assert "was not pulled" not in ended.error
+    assert it.abm.state(name) == "failed"
+    assert it.abm.engine(name).error == ended.error
+    it.daemon.start()
+    it.abm.until_docker(40)
+    it.abm.until(lambda: not it.abm.rows("jobs_job", "finished_at IS NULL"), 40)
+    it.abm.until(lambda: not is_truly_running(it, name), 20)
+    assert it.abm.state(name) in ("failed", "stopped")
 
 
 @pytest.mark.parametrize("way", ENDINGS)

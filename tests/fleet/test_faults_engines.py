@@ -154,3 +154,33 @@ def test_one_that_dies_while_it_runs_keeps_its_last_words_and_is_started_again(
     assert "killed (signal 9)" in row.error
     assert row.error_detail
     assert row.restart_at
+
+
+def test_one_that_is_started_by_hand_is_taken_up_and_its_model_loaded(it: Machine) -> None:
+    if not it.abm.state("tone"):
+        it.abm.installed("tone", starts=True)
+    it.abm.done("tone", "stop")
+    (container,) = ours(it.client, "tone")
+
+    container.start()
+    it.abm.until_state("tone", "running")
+
+    assert it.abm.engine("tone").loaded_model
+    assert [one.id for one in ours(it.client, "tone")] == [container.id]
+
+
+def test_one_that_was_loading_when_abm_was_killed_is_taken_up_again(it: Machine, lab: Lab) -> None:
+    if not it.abm.state("loads-slowly"):
+        it.abm.installed("loads-slowly")
+    if it.abm.state("loads-slowly") == "running":
+        it.abm.done("loads-slowly", "stop")
+    job = it.abm.verb("loads-slowly", "start").pk
+    it.abm.until_state("loads-slowly", "loading")
+    (container,) = ours(it.client, "loads-slowly")
+
+    it.abm.served.kill()
+    it.abm.start()
+
+    assert it.abm.ended(job).status == "failed"
+    it.abm.until_state("loads-slowly", "running", seconds=2 * lab.place.load_seconds + 20)
+    assert [one.id for one in ours(it.client, "loads-slowly")] == [container.id]
