@@ -215,7 +215,7 @@ def test_a_fault_stands_at_its_field(docker: Host, field: str, value: str, said:
     form = BuildForm(whole)
 
     assert not form.is_valid()
-    assert said in " ".join(form.errors[field])
+    assert said in str(form.errors[field])
 
 
 def test_a_refused_form_comes_back_with_what_was_typed(admin: Client, docker: Host) -> None:
@@ -392,7 +392,7 @@ def test_a_second_image_of_an_engine_is_a_second_variant(db: None) -> None:
 
 
 def test_an_exported_entry_is_read_again_as_it_was(db: None) -> None:
-    whole = {
+    whole: dict[str, Any] = {
         "upstream": {"name": "Thing", "url": "https://example.org/", "license": "MIT"},
         "models": [{"name": "a", "size_mb": 5}],
         "default_model": "a",
