@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,8 @@ import docker
 from docker.tls import TLSConfig
 
 from hosts.runners.base import HostNotReady
+from hosts.runners.docker.opener import ClientOpener
+from hosts.runners.docker.places import exists, named_pipes, read_object
 
 MINIMUM_API = (1, 40)
 """Docker 19.03: the first whose API can ask for a GPU."""
@@ -63,11 +64,13 @@ class DockerAddress:
     """One place where a daemon may answer."""
 
     url: str
-    """`unix:///path`, `tcp://name:port` or `npipe:////./pipe/name`."""
+    """`unix:///path`, `tcp://name:port`, `npipe:////./pipe/name`, or `ssh://` with `opened_by`."""
     source: Source = Source.USUAL
     label: str = ""
     """How a user knows it: `Docker Desktop`, `the Docker context desktop-linux`."""
     certificates: Certificates | None = None
+    opened_by: ClientOpener | None = None
+    """What makes the clients, for a daemon that is reached through something else."""
 
     @property
     def path(self) -> Path | None:
@@ -83,8 +86,8 @@ class DockerAddress:
     def is_there(self) -> bool:
         """Whether its file or pipe exists; always so for an address in a network."""
         if self.path:
-            return _exists(self.path, unseen=self.source is not Source.USUAL)
-        return self.pipe in _pipes() if self.pipe else True
+            return exists(self.path, unseen=self.source is not Source.USUAL)
+        return self.pipe in named_pipes() if self.pipe else True
 
 
 def candidates(
@@ -140,6 +143,8 @@ def written(version: tuple[int, ...]) -> str:
 
 
 def _client(address: DockerAddress, api: tuple[int, ...], timeout: float) -> docker.APIClient:
+    if address.opened_by is not None:
+        return address.opened_by.client(api=written(api), timeout=timeout)
     client = docker.APIClient(
         base_url=address.url,
         version=written(api),
@@ -204,7 +209,7 @@ def _has_port(rest: str) -> bool:
 
 def _certificates(folder: Path, *, is_verified: bool) -> Certificates:
     authority, certificate, key = (
-        file if _exists(file := folder / name) else None
+        file if exists(file := folder / name) else None
         for name in ("ca.pem", "cert.pem", "key.pem")
     )
     if not (authority or certificate or key):
@@ -227,11 +232,13 @@ def _of_context(environ: Mapping[str, str], home: Path) -> Iterator[DockerAddres
     over: it is for the command line, and abm has hosts of its own for other machines.
     """
     folder = _config(environ, home)
-    chosen = environ.get("DOCKER_CONTEXT") or _read(folder / "config.json").get("currentContext")
+    chosen = environ.get("DOCKER_CONTEXT") or read_object(folder / "config.json").get(
+        "currentContext"
+    )
     if not isinstance(chosen, str) or chosen in {"", "default"}:
         return
     key = hashlib.sha256(chosen.encode()).hexdigest()
-    endpoints = _read(folder / "contexts" / "meta" / key / "meta.json").get("Endpoints")
+    endpoints = read_object(folder / "contexts" / "meta" / key / "meta.json").get("Endpoints")
     endpoint = endpoints.get("docker") if isinstance(endpoints, dict) else None
     if not isinstance(endpoint, dict):
         return
@@ -240,7 +247,7 @@ def _of_context(environ: Mapping[str, str], home: Path) -> Iterator[DockerAddres
     certificates = None
     with contextlib.suppress(HostNotReady):
         url = _checked(str(endpoint.get("Host") or ""), says=label)
-        if url.startswith("tcp:") and _exists(secrets):
+        if url.startswith("tcp:") and exists(secrets):
             is_verified = not endpoint.get("SkipTLSVerify")
             certificates = _certificates(secrets, is_verified=is_verified)
         yield DockerAddress(url, Source.CONTEXT, label, certificates)
@@ -270,31 +277,3 @@ def _usual(
     places += [(PurePosixPath(root, "run/podman/podman.sock"), "Podman")]
     for path, label in places:
         yield DockerAddress(f"unix://{path}", label=label)
-
-
-def _read(file: Path) -> dict[str, object]:
-    """A JSON object of Docker's, or nothing where it cannot be read: another place is tried."""
-    try:
-        read = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return read if isinstance(read, dict) else {}
-
-
-def _exists(path: Path, *, unseen: bool = False) -> bool:
-    """Whether it is there; `unseen` is the answer where abm may not look."""
-    try:
-        path.stat()
-    except PermissionError:
-        return unseen
-    except OSError:
-        return False
-    return True
-
-
-def _pipes() -> set[str]:
-    """Names of the pipes of Windows: opening one to see if it exists would take a connection."""
-    try:
-        return {entry.name for entry in Path(r"\\.\pipe").iterdir()}
-    except OSError:
-        return set()

@@ -26,6 +26,7 @@ import requests
 from docker.errors import APIError, StreamParseError
 from urllib3.connection import HTTPConnection
 
+from hosts.runners.base import RunnerError
 from hosts.runners.docker.errors import FOREIGN
 
 CONNECT_SECONDS = 10.0
@@ -125,7 +126,7 @@ class DaemonStream:
             connection = self._new_connection()
             self._connect(connection)
             self._follow(connection)
-        except FOREIGN as error:
+        except (*FOREIGN, RunnerError) as error:  # the latter from a link by SSH
             self._error = error
         except AttributeError as error:
             # http.client loses its socket to a shutdown in mid-read

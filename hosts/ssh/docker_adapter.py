@@ -1,0 +1,89 @@
+"""docker-py over one SSH connection: channels in place of sockets, and nothing else changed.
+
+docker-py's own `ssh://` opens a channel for each path, cannot end a stream, has no time-outs and
+does not come back after a broken connection; it is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import docker
+from requests import PreparedRequest
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
+
+from hosts.ssh.channel import ChannelSocket
+
+BASE_URL = "http+docker://localhost"
+"""What docker-py calls a daemon behind an adapter."""
+OPEN_SECONDS = 10.0
+KEPT_IDLE = 4
+"""Idle channels that are kept for the next request: in command mode each is one of sshd's ten."""
+
+
+class Docker(Protocol):
+    """Whatever opens connections to one host's Docker."""
+
+    def docker(self, seconds: float) -> ChannelSocket: ...
+
+
+class ChannelConnection(HTTPConnection):
+    """HTTP over one channel."""
+
+    def __init__(self, opener: Docker, timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._opener = opener
+
+    def connect(self) -> None:
+        waits = self.timeout if isinstance(self.timeout, int | float) else OPEN_SECONDS
+        channel = self._opener.docker(min(waits, OPEN_SECONDS))
+        channel.settimeout(self.timeout)
+        self.sock: Any = channel
+
+    @property
+    def is_connected(self) -> bool:
+        """Without asking the system for a descriptor, as urllib3 would for each request."""
+        return self.sock is not None and bool(self.sock.is_quiet)
+
+
+class ChannelPool(HTTPConnectionPool):
+    """The idle channels to one host's Docker, for all clients of one link together."""
+
+    def __init__(self, opener: Docker) -> None:
+        super().__init__("localhost", maxsize=KEPT_IDLE, block=False)
+        self._opener = opener
+
+    def _new_conn(self) -> ChannelConnection:
+        return ChannelConnection(self._opener, None)
+
+
+class ChannelAdapter(HTTPAdapter):
+    """What docker.APIClient sends its requests through."""
+
+    def __init__(self, pool: HTTPConnectionPool) -> None:
+        super().__init__()
+        self._pool = pool
+
+    def get_connection_with_tls_context(
+        self,
+        request: PreparedRequest,
+        verify: bool | str | None,
+        proxies: Mapping[str, str] | None = None,
+        cert: tuple[str, str] | str | None = None,
+    ) -> HTTPConnectionPool:
+        return self._pool
+
+    def request_url(self, request: PreparedRequest, proxies: Mapping[str, str] | None) -> str:
+        return request.path_url
+
+
+def client_over(pool: HTTPConnectionPool, *, api: str, timeout: float) -> docker.APIClient:
+    """A client of its own; closing it leaves the pool to the others."""
+    client = docker.APIClient(base_url="tcp://localhost:1", version=api, timeout=timeout)  # type: ignore[arg-type]
+    client.base_url = BASE_URL
+    client.mount("http+docker://", ChannelAdapter(pool))
+    client.trust_env = False
+    return client

@@ -1,0 +1,252 @@
+"""One host's lasting connection: kept, watched, and made again when it breaks.
+
+A link makes its first attempt at once. Later ones wait longer each time, each by chance a little
+less, so that hosts which went down together do not come back together. What only a person can end
+(a refused key, a changed host key) is tried once a minute.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Self
+
+from docker import APIClient
+
+from hosts.runners.base import RunnerError
+from hosts.runners.docker.connection import DockerAddress, Source
+from hosts.ssh.channel import ChannelSocket
+from hosts.ssh.connection import Connection
+from hosts.ssh.docker_adapter import ChannelPool, client_over
+from hosts.ssh.errors import LASTING, LinkBusy, LinkLost
+from hosts.ssh.facts import RemoteFacts
+from hosts.ssh.login import log_in
+from hosts.ssh.said import Said
+from hosts.ssh.target import USUAL, Limits, Target
+
+BEAT_SECONDS = 1.0
+FIRST_WAIT, LONGEST_WAIT, LASTING_WAIT = 1.0, 30.0, 60.0
+CALM_SECONDS = 20.0
+"""A connection that lasted so long makes the next wait short again."""
+CALL_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class LinkState(StrEnum):
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    UP = "up"
+    WAITING = "waiting"
+    """The last attempt failed; another one follows."""
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkNews:
+    """How a link stands."""
+
+    state: LinkState
+    failure: RunnerError | None = None
+    """Why it is not up."""
+    retry_in: float | None = None
+    """Seconds to the next attempt."""
+
+
+Listener = Callable[[LinkNews], None]
+
+
+class Link:
+    """Keeps a connection to `target` from `start` to `close`, in a thread of its own.
+
+    Every call may raise RunnerError (see hosts.ssh.errors), and none waits longer than it was
+    told. While the host is down calls fail at once with the reason of the last attempt.
+    `told` hears of each change, in the link's thread, and must be quick and not raise.
+    """
+
+    def __init__(
+        self, target: Target, *, limits: Limits = USUAL, told: Listener | None = None
+    ) -> None:
+        self.target = target
+        self._limits, self._told = limits, told
+        self._changed = threading.Condition()
+        self._news = LinkNews(LinkState.IDLE)
+        self._connection: Connection | None = None
+        self._docker_socket = target.docker_socket
+        self._wish = threading.Event()
+        """Somebody wants the next attempt, or the end, now."""
+        self._thread: threading.Thread | None = None
+        self.pool = ChannelPool(self)
+
+    @property
+    def news(self) -> LinkNews:
+        return self._news
+
+    @property
+    def docker_address(self) -> DockerAddress:
+        """For everything that takes a place where Docker answers."""
+        return DockerAddress(
+            str(self.target.address), Source.USUAL, self.target.name, opened_by=self
+        )
+
+    def start(self) -> Self:
+        """Connect, and stay connected; returns at once."""
+        with self._changed:
+            if self._thread is None and self._news.state is not LinkState.CLOSED:
+                self._news = LinkNews(LinkState.CONNECTING)
+                self._thread = threading.Thread(
+                    target=self._keep, name=f"link {self.target.name}", daemon=True
+                )
+                self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """End it, from any thread; what goes over it ends too."""
+        with self._changed:
+            connection, self._connection = self._connection, None
+            self._news = LinkNews(LinkState.CLOSED, LinkLost(self.target.peer, "was closed by abm"))
+            self._changed.notify_all()
+        self._wish.set()
+        if connection is not None:
+            connection.close()
+        self.pool.close()
+
+    def try_now(self) -> None:
+        """Make the next attempt at once."""
+        self._wish.set()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def connection(self, seconds: float = CALL_SECONDS) -> Connection:
+        """The connection, if it is up or comes up in time."""
+        self.start()
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while True:
+                connection = self._connection
+                if connection is not None and connection.failure is None:
+                    return connection
+                if self._news.state in {LinkState.WAITING, LinkState.CLOSED}:
+                    raise self._failure()
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise LinkBusy(self.target.peer, "connect", seconds)
+                self._changed.wait(min(left, BEAT_SECONDS))
+
+    def docker(self, seconds: float = CALL_SECONDS) -> ChannelSocket:
+        """A fresh connection to the host's Docker."""
+        deadline = time.monotonic() + seconds
+        connection = self.connection(seconds)
+        opened = connection.docker(max(0.1, deadline - time.monotonic()))
+        self._docker_socket = connection.way.socket
+        return opened
+
+    def client(self, *, api: str, timeout: float) -> APIClient:
+        """A Docker client over this link; close it when it is done with."""
+        return client_over(self.pool, api=api, timeout=timeout)
+
+    def tcp(self, port: int, seconds: float = CALL_SECONDS) -> ChannelSocket:
+        """A port of the host's loopback. Raises ConnectionRefusedError if nothing listens."""
+        return self.connection(seconds).tcp(port, seconds)
+
+    def session(self, command: str, seconds: float = CALL_SECONDS) -> ChannelSocket:
+        """A command that runs on, its output to be read as it comes."""
+        return self.connection(seconds).session(command, seconds)
+
+    def run(self, command: str, *, seconds: float = CALL_SECONDS) -> Said:
+        """A command's whole answer."""
+        return self.connection(seconds).run(command, seconds=seconds)
+
+    def facts(self, seconds: float = CALL_SECONDS) -> RemoteFacts | None:
+        """What the host says of itself; None where abm's key line is not in use."""
+        return self.connection(seconds).facts(seconds)
+
+    def _failure(self) -> RunnerError:
+        """A new one each time: a traceback must not grow from caller to caller."""
+        failure = self._news.failure
+        if failure is None:
+            return LinkLost(self.target.peer)
+        copy = failure.__class__.__new__(failure.__class__)
+        copy.args, copy.__dict__ = failure.args, dict(failure.__dict__)
+        return copy
+
+    def _keep(self) -> None:
+        """The thread: connect, watch, wait, again."""
+        wait = FIRST_WAIT
+        while not self._is_closed:
+            if not self._tell(LinkNews(LinkState.CONNECTING)):
+                break
+            try:
+                connection = log_in(self._target_now(), self._limits)
+            except RunnerError as failure:
+                wait = self._pause(failure, wait)
+                continue
+            begun = time.monotonic()
+            if not self._take(connection):
+                connection.close()
+                break
+            self._watch(connection)
+            if time.monotonic() - begun > CALM_SECONDS:
+                wait = FIRST_WAIT
+            else:
+                wait = self._pause(connection.failure, wait)
+
+    def _target_now(self) -> Target:
+        target = self.target
+        return Target(target.name, target.address, target.key, target.known, self._docker_socket)
+
+    def _watch(self, connection: Connection) -> None:
+        while connection.failure is None:
+            connection.ended.wait(BEAT_SECONDS)
+            connection.beat()
+        connection.close()
+        with self._changed:
+            if self._connection is connection:
+                self._connection = None
+
+    def _pause(self, failure: RunnerError | None, wait: float) -> float:
+        """Wait for the next attempt; seconds that the one after it is to wait."""
+        longest = LASTING_WAIT if isinstance(failure, LASTING) else wait
+        seconds = longest * random.uniform(0.5, 1.0)
+        if self._tell(LinkNews(LinkState.WAITING, failure, seconds)):
+            self._wish.wait(seconds)
+            self._wish.clear()
+        return min(wait * 2, LONGEST_WAIT)
+
+    def _take(self, connection: Connection) -> bool:
+        with self._changed:
+            if self._is_closed:
+                return False
+            self._connection = connection
+        return self._tell(LinkNews(LinkState.UP))
+
+    def _tell(self, news: LinkNews) -> bool:
+        """Say how it stands; False once it is closed."""
+        with self._changed:
+            if self._is_closed:
+                return False
+            self._news = news
+            self._changed.notify_all()
+        log.debug("%s: %s", self.target.name, news.state)
+        if self._told is not None:
+            self._told(news)
+        return True
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._news.state is LinkState.CLOSED
