@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from django.conf import settings
 from django.utils import timezone
@@ -32,6 +32,8 @@ from jobs.work import JobRun
 
 S = Engine.State
 LOG_TAIL = 40
+FIRST_PAUSE = 0.02
+"""Seconds between the first two questions whether it answers; the later ones are further apart."""
 LOADING_LOOK_SECONDS = 0.2
 
 
@@ -105,7 +107,7 @@ def await_answer(
 ) -> Health:
     """Ask /health until it is answered; the process's death ends the wait at once."""
     engine = patience.engine
-    pause = 0.05
+    pause = FIRST_PAUSE
     while True:
         run.check()
         status = runner.status(spec)
@@ -168,7 +170,7 @@ def load(
     try:
         answer: Future[None] = pool.submit(client.load, model, timeout=settings.ENGINE_HTTP_TIMEOUT)
         while not answer.done():
-            run.token.wait(0.05)
+            wait([answer], timeout=0.05)
             run.check()
             if not answer.done():
                 _require_alive(runner, spec, engine, model)
