@@ -1,0 +1,1 @@
+"""Graphics cards of a machine: what its vendor's program says of them, and who holds them."""
