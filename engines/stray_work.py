@@ -86,7 +86,9 @@ def adopt(run: JobRun, runner: EngineRunner, host: Host) -> None:
     run.step("adopt", "Make it an engine")
     engine = _written(host, found, values)
     note_image(engine, ImageState(found.image_id, found.repo_digests, found.platform))
-    engine_seen(engine, runner.status(spec_of(engine)))
+    spec = spec_of(engine)
+    Engine.objects.filter(pk=engine.pk).update(disk_bytes=runner.size(spec))
+    engine_seen(engine, runner.status(spec))
     forget_stray(host, container)
     run.line(f"{engine} is an engine of {host} again.")
 

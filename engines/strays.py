@@ -25,8 +25,12 @@ TASK = "engines.run_host_job"
 VERBS = (Job.Action.ADOPT, Job.Action.REMOVE)
 
 
-def note_strays(host: Host, seen: Iterable[ContainerSeen]) -> None:
-    """Write down which of the containers that the host has belong to no engine."""
+def note_strays(host: Host, seen: Iterable[ContainerSeen], *, are_all: bool) -> None:
+    """Write down which of the containers that the host has belong to no engine.
+
+    New ones are taken only where `are_all` have just been looked at: right after an uninstall the
+    host may not have told yet that the container is gone.
+    """
     known = set(
         Engine.objects.filter(host=host)
         .exclude(state=Engine.State.ABSENT)
@@ -40,10 +44,12 @@ def note_strays(host: Host, seen: Iterable[ContainerSeen]) -> None:
     rows.sort(key=lambda row: (row["name"], row["id"]))
     with transaction.atomic():
         before = Host.objects.filter(pk=host.pk).values_list("strays", flat=True).first()
+        old = {row["id"] for row in before or ()}
+        if not are_all:
+            rows = [row for row in rows if row["id"] in old]
         if before is None or before == rows:
             return
         Host.objects.filter(pk=host.pk).update(strays=rows)
-        old = {row["id"] for row in before}
         new = [row["name"] for row in rows if row["id"] not in old]
         text = f"{host}: {', '.join(new)} came from abm, but belongs to no engine" if new else ""
         announce("hosts", "host.changed", text=text, pk=host.pk)
@@ -86,7 +92,7 @@ def remove_stray(host: Host, container: str, *, user: User | None) -> Job:
 
 
 def _submit(host: Host, container: str, action: Job.Action, user: User | None) -> Job:
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=host.pk)
     stray = next((row for row in host.strays if row["id"] == container), None)
     if stray is None:
         raise Refused(

@@ -8,11 +8,12 @@ import threading
 import time
 from functools import partial
 
+from django.conf import settings
 from django.db import close_old_connections
 from django.db.models import QuerySet
 from django.db.utils import DatabaseError
 
-from engines.links.figures import tell_from
+from engines.links.figures import tell_from, tell_new
 from engines.links.host import HostLink
 from engines.models import Engine
 from engines.observe import host_seen, start_kept
@@ -29,12 +30,12 @@ from hosts.models import Host
 from hosts.runners.base import EngineRunner
 from hosts.runners.docker.stored_files import end_helpers
 from hosts.work import machine_of, probe, runner_of
-from jobs.events import hint
 
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 30.0
 AWAY_SECONDS = 5.0
+LEFT_SECONDS = 3600.0
 
 
 class DockerLink(HostLink):
@@ -71,8 +72,10 @@ class DockerLink(HostLink):
     @staticmethod
     def _end_leftovers() -> None:
         """At abm's start: helpers that a killed one left on the daemon."""
+        # Where the workers are other processes, they may have one in use just now.
+        age = 0.0 if settings.IS_EMBEDDED else LEFT_SECONDS
         with contextlib.closing(connect_here()) as client:
-            end_helpers(client, deployment_id())
+            end_helpers(client, deployment_id(), older_than=age)
 
     def _probe(self, host: Host) -> bool:
         """Read its facts and state; whether engines can run there."""
@@ -107,7 +110,7 @@ class DockerLink(HostLink):
             engine = Engine.objects.filter(host_id=self.host_pk, name=name).only("pk").first()
             if engine is not None:
                 Engine.objects.filter(pk=engine.pk).update(memory_bytes=sample.memory_bytes)
-                hint("engines", "engine.sampled", pk=engine.pk)
+                tell_new(engine.pk, sample)
 
     def _note(self, host: Host, seen: ContainerSeen) -> None:
         """Whose figures a container's are."""
@@ -129,7 +132,8 @@ class DockerLink(HostLink):
         else:
             return
         if self._are_all_seen:
-            note_strays(host, self._containers.values())
+            are_all = isinstance(seen, AllSeen)
+            note_strays(host, self._containers.values(), are_all=are_all)
 
     def _take(self, host: Host, runner: EngineRunner, seen: Seen) -> None:
         self._stats.take(seen)

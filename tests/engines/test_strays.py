@@ -78,7 +78,7 @@ def listed(host: Host) -> list[str]:
 
 
 def adopted(host: Host) -> Job:
-    strays.note_strays(host, [seen()])
+    strays.note_strays(host, [seen()], are_all=True)
     host.refresh_from_db()
     job = strays.adopt_stray(host, ID, user=None)
     host_work.run(job.pk)
@@ -93,7 +93,7 @@ def offered(**values: Any) -> None:
 
 
 def test_a_container_without_an_engine_is_listed_and_needs_attention(docker: Host) -> None:
-    strays.note_strays(docker, [seen()])
+    strays.note_strays(docker, [seen()], are_all=True)
 
     assert listed(docker) == ["abm-01234567-tone"]
     assert [row.post_label for row in troubles()] == ["Adopt"]
@@ -103,7 +103,7 @@ def test_a_container_without_an_engine_is_listed_and_needs_attention(docker: Hos
 def test_the_container_of_an_engine_is_not_listed(docker: Host, state: Engine.State) -> None:
     make_engine(host=docker, name="tone", state=state)
 
-    strays.note_strays(docker, [seen()])
+    strays.note_strays(docker, [seen()], are_all=True)
 
     assert listed(docker) == []
 
@@ -111,7 +111,7 @@ def test_the_container_of_an_engine_is_not_listed(docker: Host, state: Engine.St
 def test_settings_that_were_kept_do_not_make_it_an_engines(docker: Host) -> None:
     make_engine(host=docker, name="tone", state=S.ABSENT)
 
-    strays.note_strays(docker, [seen()])
+    strays.note_strays(docker, [seen()], are_all=True)
 
     assert listed(docker) == ["abm-01234567-tone"]
 
@@ -120,21 +120,28 @@ def test_settings_that_were_kept_do_not_make_it_an_engines(docker: Host) -> None
 def test_helpers_and_containers_that_just_go_are_not_listed(
     docker: Host, odd: dict[str, str]
 ) -> None:
-    strays.note_strays(docker, [replace(seen(), **odd)])
+    strays.note_strays(docker, [replace(seen(), **odd)], are_all=True)
+
+    assert listed(docker) == []
+
+
+def test_a_single_event_lists_nothing_new(docker: Host) -> None:
+    """Its engine may have been uninstalled a moment ago."""
+    strays.note_strays(docker, [seen()], are_all=False)
 
     assert listed(docker) == []
 
 
 def test_one_that_is_gone_is_listed_no_more(docker: Host) -> None:
-    strays.note_strays(docker, [seen()])
+    strays.note_strays(docker, [seen()], are_all=True)
 
-    strays.note_strays(docker, [])
+    strays.note_strays(docker, [], are_all=False)
 
     assert listed(docker) == []
 
 
 def test_a_viewer_may_neither_adopt_nor_remove(docker: Host) -> None:
-    strays.note_strays(docker, [seen()])
+    strays.note_strays(docker, [seen()], are_all=True)
     docker.refresh_from_db()
     viewer = make_user("viewer")
 
@@ -152,7 +159,7 @@ def test_a_container_that_is_not_listed_is_refused(docker: Host) -> None:
 
 
 def test_who_asks_second_is_told_of_the_first(docker: Host) -> None:
-    strays.note_strays(docker, [seen()])
+    strays.note_strays(docker, [seen()], are_all=True)
     docker.refresh_from_db()
     first = strays.adopt_stray(docker, ID, user=None)
 
@@ -258,7 +265,7 @@ def test_settings_that_were_kept_win_over_those_of_the_container(
 
 @pytest.mark.django_db(transaction=True)
 def test_removing_leaves_an_engines_container_alone(docker: Host, there: FakeHost) -> None:
-    strays.note_strays(docker, [seen()])
+    strays.note_strays(docker, [seen()], are_all=True)
     docker.refresh_from_db()
     job = strays.remove_stray(docker, ID, user=None)
     engine = make_engine(host=docker, name="tone")
@@ -275,7 +282,7 @@ def test_removing_leaves_an_engines_container_alone(docker: Host, there: FakeHos
 def test_removing_takes_the_container_and_tells_what_came_free(
     docker: Host, there: FakeHost
 ) -> None:
-    strays.note_strays(docker, [seen()])
+    strays.note_strays(docker, [seen()], are_all=True)
     docker.refresh_from_db()
     job = strays.remove_stray(docker, ID, user=None)
 

@@ -140,13 +140,15 @@ def test_chosen_volumes_and_models_go_and_the_sum_is_told(docker: Host, there: F
     assert not Engine.objects.filter(pk=engine.pk).exists()
 
 
+@pytest.mark.parametrize("state", [S.STOPPED, S.RUNNING, S.FAILED, S.MISSING])
 def test_settings_that_are_kept_are_taken_up_by_the_next_install(
-    docker: Host, there: FakeHost
+    docker: Host, there: FakeHost, state: Engine.State
 ) -> None:
     variant = make_variant(name="tone", folder="")
     variant.image = "registry.example/lab/tone"
     variant.save()
-    engine = tone(docker, variant=variant, environment={"A": "1"}, parameters={"speed": 1.5})
+    settings = {"environment": {"A": "1"}, "parameters": {"speed": 1.5}}
+    engine = tone(docker, variant=variant, state=state, **settings)
 
     done(uninstall_engine(engine, user=None, removal=Removal(keeps_settings=True)))
 

@@ -120,7 +120,7 @@ def test_an_image_that_another_engine_runs_stays(it: Ground) -> None:
 
 def test_settings_that_are_kept_are_taken_up_by_the_next_install(it: Ground) -> None:
     (name,) = it.offer()
-    it.abm.installed(name)
+    it.abm.installed(name, starts=True)
     pk = it.abm.engine(name).pk
     it.abm.post(f"/engines/{pk}/container/", memory="300 MB")
 
