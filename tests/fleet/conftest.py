@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import docker
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from lab.faulty_registry import FaultyRegistry
 from lab.fleet import NOT_UP, Lab
@@ -15,6 +16,7 @@ from lab.own import OwnDaemon, own_daemon, own_registry
 from lab.place import LabError, the_place
 from lab.pushing import Pusher
 from lab.registry import Registry
+from tests.browser.conftest import CHROMIUM
 
 
 class MakeDaemon(Protocol):
@@ -96,3 +98,14 @@ def faulty_lab_registry(registry_address: str) -> Iterator[FaultyRegistry]:
     """The same in front of the lab's registry, with all of its images behind."""
     with FaultyRegistry(registry_address) as door:
         yield door
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """For one file at a time: Playwright keeps a loop in its thread, and others make their own."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: apt install chromium, or set CHROMIUM to its path")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

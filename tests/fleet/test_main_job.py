@@ -11,10 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from lab.fleet import Lab
 from lab.own import OwnDaemon, own_daemon
-from tests.browser.conftest import ADMIN, PASSWORD, chromium, sign_in
+from tests.browser.conftest import ADMIN, PASSWORD, sign_in
 from tests.browser.server import Served
-
-__all__ = ["chromium"]
 
 pytestmark = pytest.mark.fleet
 
