@@ -9,6 +9,7 @@ from typing import Any
 from accounts.refused import Refused
 from catalog.models import CatalogEntry, Variant
 from engines.consent import consent_of
+from engines.sources.recipe import is_local
 from engines.variant_budget import is_first_wish, is_resting
 from engines.verdict import verdicts
 from hosts.oci.reference import BadReference, ImageReference
@@ -53,7 +54,12 @@ def choice(entry: CatalogEntry, query: Mapping[str, str]) -> dict[str, Any] | No
 
 def want_numbers(variant: Variant) -> bool:
     """Have a worker ask for the sizes of a variant that lacks them; whether they may come soon."""
-    if not variant.image or variant.is_measured or (variant.download_bytes and variant.disk_bytes):
+    if (
+        not variant.image
+        or is_local(variant.image)
+        or variant.is_measured
+        or (variant.download_bytes and variant.disk_bytes)
+    ):
         return False
     try:
         registry = ImageReference.parse(variant.reference).registry

@@ -20,6 +20,7 @@ from django.db.models.functions import Concat
 from django.utils import timezone
 
 from catalog.models import Variant
+from engines.sources.recipe import LOCAL
 from engines.variant_budget import is_first_failure_today, rest, spend, spent
 from hosts.models import Host
 from hosts.oci.checker import KEPT_FOR_PULLS, OF_THE_WHOLE_REGISTRY
@@ -86,7 +87,8 @@ def _offered() -> QuerySet[Variant]:
     rows = Variant.objects.filter(
         is_withdrawn=False, entry__is_withdrawn=False, entry__source__is_enabled=True
     )
-    return rows.exclude(image="").select_related("entry")
+    is_nowhere = Q(image="") | Q(image__startswith=f"{LOCAL}/")
+    return rows.exclude(is_nowhere).select_related("entry")
 
 
 def _claim(variant: Variant) -> bool:

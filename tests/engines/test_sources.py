@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from celery import current_app
+from django.template.loader import render_to_string
 from django.test import Client
 from pytest_django import Settings
 
@@ -22,9 +23,11 @@ from catalog.exporting import catalog_of
 from catalog.models import CatalogEntry, CatalogSource, Variant
 from catalog.reading import read_catalog
 from catalog.services import ensure_sources
+from engines.choosing import choice, want_numbers
 from engines.sources import places, services, uploading
 from engines.sources.forms import BuildForm
 from engines.sources.recipe import Recipe, image_of, recipe_of, recipe_of_folder
+from engines.variant_sizes import due
 from engines.verdict import verdict
 from hosts.models import Host
 from jobs.models import Job
@@ -505,3 +508,13 @@ def test_a_saved_file_that_is_gone_is_said(operator: Client, docker: Host, folde
     )
 
     assert operator.get(f"/engines/images/saved/{job.pk}/").status_code == 404
+
+
+def test_nobody_asks_a_registry_about_an_image_that_is_in_none(docker: Host) -> None:
+    local = write_custom(definition("local"), custom(disk_bytes=5_000_000), user=None)
+    remote = write_custom(definition("remote"), custom("ghcr.io/me/remote"), user=None)
+
+    assert list(due()) == [remote]
+    assert not want_numbers(local)
+    dialog = render_to_string("engines/_choose.html", {**(choice(local.entry, {}) or {})})
+    assert "5.0 MB on disk" in dialog
