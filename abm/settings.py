@@ -64,10 +64,12 @@ try:
     JOBS_PER_HOST = read.number("JOBS_PER_HOST", 2, least=1, most=64)
     JOBS_PER_REGISTRY = read.number("JOBS_PER_REGISTRY", 3, least=1, most=64)
     WORKER_THREADS = read.number("WORKER_THREADS", 8, least=2, most=64)
+    WORKER_DRAIN_SECONDS = read.seconds("WORKER_DRAIN_SECONDS", 15)
     WEB_THREADS = read.number("WEB_THREADS", 8, least=2, most=64)
     JOB_HEARTBEAT_SECONDS = read.seconds("JOB_HEARTBEAT_SECONDS", 2)
     JOB_LOST_SECONDS = read.seconds("JOB_LOST_SECONDS", 10)
     JOB_SWEEP_SECONDS = read.seconds("JOB_SWEEP_SECONDS", 5)
+    ALIVE_FILE = read.text("ALIVE_FILE", "")
     TIME_ZONE = read.time_zone("TIME_ZONE", "UTC")
     DATABASES: dict[str, dict[str, Any]] = {
         "default": read.database(
@@ -212,7 +214,11 @@ else:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [REDIS_URL], "capacity": 2_000},
+            # The layer asks Redis with a question that takes five seconds when nothing comes.
+            "CONFIG": {
+                "hosts": [{"address": REDIS_URL, "socket_timeout": 15}],
+                "capacity": 2_000,
+            },
         }
     }
     CELERY_BROKER_URL = REDIS_URL

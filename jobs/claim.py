@@ -33,6 +33,30 @@ def claim(job_id: int) -> Job | None:
     return job
 
 
+@transaction.atomic
+def hand_on(job: Job) -> bool:
+    """Let another worker begin a job of this process anew; False if it ended or shall end."""
+    ours = Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING, worker=ORIGIN)
+    handed = ours.filter(cancel_requested_at=None).update(
+        status=Job.Status.QUEUED,
+        worker="",
+        started_at=None,
+        heartbeat_at=None,
+        steps=[],
+        percent=0,
+        progress_done=0,
+        progress_total=None,
+        rate=None,
+        transfer={},
+        child_pid=None,
+        child_created=None,
+    )
+    if handed:
+        announce("jobs", "job.changed", pk=job.pk)
+        ring(job)
+    return bool(handed)
+
+
 def _must_wait(job: Job) -> bool:
     """Whether its host or its registry has enough to do; the row then says which."""
     reason = _full(job)

@@ -201,3 +201,38 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.topic} {self.name}"
+
+
+class Process(models.Model):
+    """A process of abm that is up: it says so every few seconds, by the database's clock."""
+
+    class Role(models.TextChoices):
+        WEB = "web", "Web"
+        WORKER = "worker", "Worker"
+        LINK = "link", "Link"
+
+    name = models.CharField(max_length=64, unique=True, help_text="As `Job.worker` names it.")
+    role = models.CharField(max_length=8, choices=Role.choices)
+    machine = models.CharField(max_length=255, help_text="The name of its machine or container.")
+    version = models.CharField(max_length=32)
+    is_standby = models.BooleanField(default=False, help_text="A link that waits for its turn.")
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ["role", "started_at"]
+        verbose_name_plural = "processes"
+
+    def __str__(self) -> str:
+        return f"{self.get_role_display()} on {self.machine}"
+
+
+class Lease(models.Model):
+    """Who does what only one process may do, and until when, by the database's clock."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    holder = models.CharField(max_length=64, help_text="The name of a `Process`.")
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.holder}"

@@ -11,9 +11,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import close_old_connections, transaction
+from django.db.models import Max
 from django.utils import timezone
 
-from jobs.claim import claim, ring_next
+from jobs.claim import claim, hand_on, ring_next
 from jobs.events import announce, hint
 from jobs.models import Job, JobLine
 from jobs.outcome import Cancelled, CancelToken, WorkFailed
@@ -34,9 +35,12 @@ class JobRun:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.token = CancelToken()
+        self.is_handed_on = False
         self._lock = threading.Lock()
         self._lines: list[JobLine] = []
-        self._number = 0
+        # One that was handed on has lines already.
+        last = JobLine.objects.filter(job=job).aggregate(last=Max("number"))["last"]
+        self._number: int = last or 0
         self._dirty = False
         self._sample: tuple[float, int] | None = None
         self._beaten = time.monotonic()
@@ -132,7 +136,7 @@ class JobRun:
         if due or values:
             self._beaten = time.monotonic()
             values["heartbeat_at"] = timezone.now()
-            running = Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING)
+            running = Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING, worker=job.worker)
             if not running.update(**values):
                 # The sweep took this worker for dead, and somebody may be trying again.
                 self.token.cancel("abm lost touch with this job and ended it.")
@@ -239,13 +243,17 @@ def being_done() -> set[int]:
         return set(_heart.runs)
 
 
-def interrupt_running(reason: str) -> int:
-    """Ask every job of this process to stop, because the process is about to; return how many."""
+def interrupt_running(reason: str, *, hands_on: bool = False) -> int:
+    """Ask every job of this process to stop, because the process is about to; return how many.
+
+    With `hands_on` they wait for another worker afterwards.
+    """
     if _heart is None:
         return 0
     with _heart.lock:
         runs = list(_heart.runs.values())
     for run in runs:
+        run.is_handed_on = hands_on
         run.token.cancel(reason)
     return len(runs)
 
@@ -269,6 +277,9 @@ def running(job_id: int) -> Iterator[JobRun | None]:
         yield run
     except Cancelled as stop:
         run.line(stop.message)
+        run.flush()
+        if run.is_handed_on and hand_on(job):
+            return
         run.finish(Job.Status.CANCELLED, code="CANCELLED", error=stop.message)
     except WorkFailed as error:
         run.line(error.message)

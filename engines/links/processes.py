@@ -19,7 +19,6 @@ from hosts.link.watcher import HostLost, HostSeen, Observation, saved_at, watch
 from hosts.models import Host
 from hosts.runners.base import EngineSpec
 from hosts.work import probe, runner_of
-from jobs.events import hint
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +44,8 @@ class ProcessLink(HostLink):
         for seen in looks:
             if isinstance(seen, Observation):
                 engine = self.observed(host, seen.name, seen.status)
-                if engine is not None and self._figures.take(engine.pk, seen.status):
-                    hint("engines", "engine.sampled", pk=engine.pk)
+                if engine is not None:
+                    self._figures.take(engine.pk, seen.status)
             elif isinstance(seen, HostSeen):
                 host.refresh_from_db()
                 if not host.is_enabled:

@@ -45,6 +45,55 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Lease",
+            fields=[
+                ("name", models.CharField(max_length=32, primary_key=True, serialize=False)),
+                ("holder", models.CharField(help_text="The name of a `Process`.", max_length=64)),
+                ("expires_at", models.DateTimeField()),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Process",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="As `Job.worker` names it.", max_length=64, unique=True
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("web", "Web"), ("worker", "Worker"), ("link", "Link")],
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "machine",
+                    models.CharField(
+                        help_text="The name of its machine or container.", max_length=255
+                    ),
+                ),
+                ("version", models.CharField(max_length=32)),
+                (
+                    "is_standby",
+                    models.BooleanField(default=False, help_text="A link that waits for its turn."),
+                ),
+                ("started_at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField(db_index=True)),
+            ],
+            options={
+                "verbose_name_plural": "processes",
+                "ordering": ["role", "started_at"],
+            },
+        ),
+        migrations.CreateModel(
             name="Job",
             fields=[
                 (

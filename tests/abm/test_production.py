@@ -1,28 +1,14 @@
-"""The same abm on PostgreSQL and Redis: web and worker apart, the same names of settings."""
+"""The same abm on PostgreSQL and Redis: web, worker and link apart, the same names of settings."""
 
 from __future__ import annotations
 
-import base64
-import http.client
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 
-from tests.browser.server import ROOT, free_port
-from tests.servers import NO_POSTGRES, NO_REDIS, has_postgres, has_redis, postgres, redis
-
-NAME, PASSWORD = "ada", "correct horse battery"
-READY_SECONDS, PUSH_SECONDS, STOP_SECONDS = 30.0, 10.0, 30.0
+from tests.abm.apart import Apart, Browser, apart, heard
+from tests.servers import NO_POSTGRES, NO_REDIS, has_postgres, has_redis
 
 pytestmark = [
     pytest.mark.process,
@@ -31,140 +17,17 @@ pytestmark = [
 ]
 
 
-@dataclass(frozen=True)
-class Apart:
-    """Web and worker, each a process of its own."""
-
-    port: int
-    web: subprocess.Popen[bytes]
-    worker: subprocess.Popen[bytes]
-    log: Path
-
-
 @pytest.fixture(scope="module")
-def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
-    folder, port = tmp_path_factory.mktemp("apart"), free_port()
-    log = folder / "log"
-    with postgres() as database, redis() as broker, log.open("wb") as out:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "DATA_DIR": str(folder / "data"),
-            "PORT": str(port),
-            "DATABASE_URL": database,
-            "REDIS_URL": broker,
-            "ADMIN_USERNAME": NAME,
-            "ADMIN_PASSWORD": PASSWORD,
-            "CATALOG_URL": "",
-        }
-
-        def begin(command: str) -> subprocess.Popen[bytes]:
-            return subprocess.Popen(
-                [sys.executable, "manage.py", command],
-                cwd=ROOT,
-                env=environment,
-                stdout=out,
-                stderr=out,
-            )
-
-        web = begin("web")
-        try:
-            _wait_for(port, web, log)
-            worker = begin("worker")
-            yield Apart(port, web, worker, log)
-        finally:
-            for process in (web, locals().get("worker")):
-                if process is not None and process.poll() is None:
-                    process.kill()
-                    process.wait()
-
-
-def _wait_for(port: int, web: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + READY_SECONDS
-    while time.monotonic() < until and web.poll() is None:
-        try:
-            if Browser(port).get("/healthz")[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(log.read_text(errors="replace")[-3000:])
-
-
-class Browser:
-    """Keeps cookies, sends forms, opens a socket: as much of a browser as these tests need."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.cookies: dict[str, str] = {}
-
-    def get(self, path: str) -> tuple[int, str]:
-        return self._ask("GET", path, None)
-
-    def post(self, path: str, **form: str) -> tuple[int, str]:
-        form["csrfmiddlewaretoken"] = self.cookies["csrftoken"]
-        return self._ask("POST", path, urlencode(form))
-
-    def _ask(self, method: str, path: str, body: str | None) -> tuple[int, str]:
-        """The status, and where a redirect leads to or what the page says."""
-        headers = {"Cookie": self._cookie_line()}
-        if body is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        for line in answer.headers.get_all("Set-Cookie") or []:
-            name, _, rest = line.partition("=")
-            self.cookies[name] = rest.partition(";")[0]
-        connection.close()
-        return answer.status, answer.getheader("Location") or text
-
-    def _cookie_line(self) -> str:
-        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-
-    def sign_in(self) -> None:
-        self.get("/accounts/login/")
-        status, _ = self.post("/accounts/login/", username=NAME, password=PASSWORD)
-        assert status == 302
-
-    def socket(self, path: str) -> socket.socket:
-        line = socket.create_connection(("127.0.0.1", self.port), timeout=PUSH_SECONDS)
-        head = [
-            f"GET {path} HTTP/1.1",
-            f"Host: 127.0.0.1:{self.port}",
-            f"Origin: http://127.0.0.1:{self.port}",
-            f"Cookie: {self._cookie_line()}",
-            "Connection: Upgrade",
-            "Upgrade: websocket",
-            "Sec-WebSocket-Version: 13",
-            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
-        ]
-        line.sendall("\r\n".join([*head, "", ""]).encode())
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            answer += line.recv(1)
-        assert answer.startswith(b"HTTP/1.1 101 "), answer
-        return line
-
-
-def heard(line: socket.socket, wanted: bytes) -> bool:
-    """Whether a message with `wanted` comes in time."""
-    got, until = b"", time.monotonic() + PUSH_SECONDS
-    while time.monotonic() < until:
-        try:
-            block = line.recv(65_536)
-        except TimeoutError:
-            return False
-        if not block:
-            return False
-        got += block
-        if wanted in got:
-            return True
-    return False
+def abm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
+    with apart(tmp_path_factory.mktemp("apart")) as made:
+        for command in ("web", "worker", "link"):
+            made.begin(command)
+        yield made
 
 
 @pytest.fixture
-def browser(apart: Apart) -> Browser:
-    made = Browser(apart.port)
+def browser(abm: Apart) -> Browser:
+    made = Browser(abm.port)
     made.sign_in()
     return made
 
@@ -192,10 +55,9 @@ def done_job(browser: Browser) -> str:
     return job
 
 
-def test_both_end_when_they_are_asked_to(apart: Apart, browser: Browser) -> None:
-    done_job(browser)  # so that both are surely up
+def test_all_end_when_they_are_asked_to(abm: Apart, browser: Browser) -> None:
+    done_job(browser)  # so that all are surely up
 
-    for process in (apart.worker, apart.web):
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(STOP_SECONDS) == 0
-    assert "Traceback" not in apart.log.read_text(errors="replace")
+    for part in abm.parts:
+        assert part.end() == 0, part.said()
+    assert "Traceback" not in abm.said()

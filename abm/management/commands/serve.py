@@ -12,14 +12,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
 from abm.asgi import make_application
 from abm.celery import app
 from abm.data import DataUnusable, lock, prepare
 from abm.embedded import Threads
 from abm.environment import own_addresses
+from abm.schema import bring_up_to_date
 from abm.server import DRAIN_SECONDS, AbmServer
 from accounts.setup import admin_from_settings, needs_setup, new_setup_token
 from catalog.services import ensure_sources
@@ -38,7 +37,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.IS_EMBEDDED:
             raise CommandError(
-                "REDIS_URL is set, so run the parts apart: manage.py web, manage.py worker."
+                "REDIS_URL is set, so run the parts apart: manage.py web, manage.py worker "
+                "and manage.py link."
             )
         try:
             prepare(settings.DATA_DIR)
@@ -91,9 +91,7 @@ def require_free_port(host: str, port: int) -> None:
 
 def set_up() -> None:
     """Migrations, static files, the built-in host, the catalog, the admin of the settings."""
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        call_command("migrate", verbosity=0, interactive=False)
+    bring_up_to_date()
     collect_static()
     ensure_hosts()
     ensure_sources()

@@ -8,11 +8,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from abm.data import DataUnusable, prepare
-from abm.management.commands.serve import make_server, require_free_port, set_up
+from abm.management.commands.serve import greeting, make_server, require_free_port, set_up
+from jobs.models import Process
+from jobs.presence import Presence
 
 
 class Command(BaseCommand):
-    help = "Serve pages and sockets; jobs need manage.py worker beside it."
+    help = "Serve pages and sockets; needs manage.py worker and manage.py link beside it."
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -21,4 +23,10 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         require_free_port(settings.HOST, settings.PORT)
         set_up()
-        make_server().listen()
+        server = make_server()
+        presence = Presence(Process.Role.WEB)
+        presence.start()
+        self.stdout.write(greeting())
+        self.stdout.flush()
+        server.listen()
+        presence.end()

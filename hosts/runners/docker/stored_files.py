@@ -12,6 +12,7 @@ import contextlib
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -111,9 +112,10 @@ def delete_entry(place: Mount, path: str, *, is_here: bool, helper: Helper | Non
     _run(_needed(helper, place), place, DELETE, path, is_read_only=False)
 
 
-def end_helpers(client: docker.APIClient, deployment: str) -> int:
-    """Remove helpers that a killed abm left; how many there were."""
+def end_helpers(client: docker.APIClient, deployment: str, *, older_than: float = 0) -> int:
+    """Remove helpers that a killed abm left, of so many seconds; how many there were."""
     rows = client.containers(all=True, filters={"label": f"{HELPER}={deployment}"})
+    rows = [row for row in rows if row["Created"] <= time.time() - older_than]
     for row in rows:
         with contextlib.suppress(NotFound):
             client.remove_container(row["Id"], force=True, v=True)

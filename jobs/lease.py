@@ -1,0 +1,38 @@
+"""A lease: of several processes one works, the others wait for its end.
+
+Taking, keeping and losing it is one compare-and-set on a row, and only the database's clock counts:
+the clocks of two machines may differ by more than a lease lasts.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from jobs.models import Lease
+
+LONG_AGO = timedelta(days=1)
+
+
+def hold(name: str, holder: str, *, seconds: float) -> bool:
+    """Take or keep the lease for so long from now; False while another process has it.
+
+    Raises DatabaseError: then nobody knows, and what was held is held until it expires.
+    """
+    if _held(name, holder, seconds):
+        return True
+    Lease.objects.get_or_create(name=name, defaults={"holder": "", "expires_at": Now() - LONG_AGO})
+    return _held(name, holder, seconds)
+
+
+def give_up(name: str, holder: str) -> None:
+    """Let the next one begin at once; does nothing for a lease that another has."""
+    Lease.objects.filter(name=name, holder=holder).update(holder="", expires_at=Now() - LONG_AGO)
+
+
+def _held(name: str, holder: str, seconds: float) -> bool:
+    ours_or_free = Q(holder=holder) | Q(expires_at__lt=Now())
+    row = Lease.objects.filter(ours_or_free, name=name)
+    return bool(row.update(holder=holder, expires_at=Now() + timedelta(seconds=seconds)))
