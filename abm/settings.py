@@ -70,6 +70,7 @@ try:
     JOB_LOST_SECONDS = read.seconds("JOB_LOST_SECONDS", 10)
     JOB_SWEEP_SECONDS = read.seconds("JOB_SWEEP_SECONDS", 5)
     ALIVE_FILE = read.text("ALIVE_FILE", "")
+    AUDIT_DAYS = read.number("AUDIT_DAYS", 365, least=0, most=36_500)
     TIME_ZONE = read.time_zone("TIME_ZONE", "UTC")
     DATABASES: dict[str, dict[str, Any]] = {
         "default": read.database(
@@ -135,6 +136,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.doors.DoorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "abm.middleware.SignedInMiddleware",

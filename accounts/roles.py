@@ -11,9 +11,13 @@ def has_role(user: User, role: User.Role) -> bool:
     return user.is_active and ORDER.index(User.Role(user.role)) >= ORDER.index(role)
 
 
-def require_role(user: User | None, role: User.Role) -> None:
-    """Refuse with 403 unless `user` holds `role`; None is abm itself, which may do everything."""
+def require_role(user: User | None, role: User.Role, *, host: int | None = None) -> None:
+    """Refuse with 403 unless `user` holds `role`, on the host of this primary key if one is named.
+
+    None is abm itself, which may do everything.
+    """
     if user is None or has_role(user, role):
+        require_host(user, host)
         return
     raise Refused(
         "ROLE_REQUIRED",
@@ -22,3 +26,15 @@ def require_role(user: User | None, role: User.Role) -> None:
         status=403,
         role=role.value,
     )
+
+
+def require_host(user: User | None, host: int | None) -> None:
+    """Refuse with 403 where a limited operator was not granted the host of this primary key."""
+    if user is None or host is None or not user.is_limited or user.is_admin:
+        return
+    if host not in user.granted_hosts:
+        raise Refused(
+            "HOST_NOT_GRANTED",
+            f"{user.username} may not change anything on this host. Ask an admin for it.",
+            status=403,
+        )

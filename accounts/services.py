@@ -6,6 +6,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from accounts.audit import note
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
@@ -45,7 +46,9 @@ def checked_role(role: str) -> User.Role:
 def add_user(*, name: str, password: str, role: str, user: User | None) -> User:
     """Make a person. Raises Refused NAME_TAKEN, NAME_INVALID, PASSWORD_WEAK or ROLE_UNKNOWN."""
     require_role(user, User.Role.ADMIN)
-    return save_new(User(username=checked_name(name), role=checked_role(role)), password)
+    made = save_new(User(username=checked_name(name), role=checked_role(role)), password)
+    note("user.add", made, user=user, after={"role": made.role})
+    return made
 
 
 def save_new(made: User, password: str) -> User:
@@ -66,8 +69,10 @@ def set_role(person: User, *, role: str, user: User | None) -> User:
     wanted = checked_role(role)
     if wanted != User.Role.ADMIN:
         _require_another_admin(person)
+    before = {"role": person.role}
     person.role = wanted
     person.save(update_fields=["role"])
+    note("user.role", person, user=user, before=before, after={"role": person.role})
     return person
 
 
@@ -79,6 +84,7 @@ def set_active(person: User, *, is_active: bool, user: User | None) -> User:
         _require_another_admin(person)
     person.is_active = is_active
     person.save(update_fields=["is_active"])
+    note("user.switch_on" if is_active else "user.switch_off", person, user=user)
     return person
 
 
@@ -88,6 +94,7 @@ def set_password(person: User, *, password: str, user: User | None) -> User:
         require_role(user, User.Role.ADMIN)
     person.set_password(checked_password(password, person))
     person.save(update_fields=["password"])
+    note("user.password", person, user=user)
     return person
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
+from accounts.audit import note
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.services import checked_name, save_new
@@ -56,6 +57,7 @@ def make_first_admin(token: str, *, name: str, password: str) -> User:
     """Make the admin that the link is for. Raises Refused for a bad link, name or password."""
     require_setup_token(token)
     user = save_new(User(username=checked_name(name), role=User.Role.ADMIN), password)
+    note("user.add", user, user=user, after={"role": user.role, "by": "the set-up link"})
     try:
         _token_file().unlink()
     except FileNotFoundError:  # somebody else used the link in this very moment
@@ -71,3 +73,4 @@ def admin_from_settings() -> None:
     user = User(username=name, role=User.Role.ADMIN)
     user.set_password(password)
     user.save()
+    note("user.add", user, user=None, after={"role": user.role, "by": "the settings"})

@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from accounts import views
+from accounts import audit_views, views
 
 app_name = "accounts"
 
@@ -15,4 +15,6 @@ urlpatterns = [
     path("users/<int:pk>/role/", views.role, name="role"),
     path("users/<int:pk>/active/", views.active, name="active"),
     path("users/<int:pk>/password/", views.password, name="password"),
+    path("audit/", audit_views.audit, name="audit"),
+    path("audit/<str:form>/", audit_views.export, name="audit_export"),
 ]

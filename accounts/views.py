@@ -21,7 +21,7 @@ from accounts.roles import require_role
 from accounts.setup import make_first_admin, needs_setup, require_setup_token
 
 
-def _user(request: HttpRequest) -> User:
+def user_of(request: HttpRequest) -> User:
     return cast(User, request.user)
 
 
@@ -53,7 +53,7 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
 
 @require_GET
 def users(request: HttpRequest) -> HttpResponse:
-    require_role(_user(request), User.Role.ADMIN)
+    require_role(user_of(request), User.Role.ADMIN)
     context = {"nav": "settings", "people": User.objects.all(), "roles": User.Role.choices}
     return render(request, "accounts/users.html", context)
 
@@ -65,7 +65,7 @@ def add(request: HttpRequest) -> HttpResponse:
         name=request.POST.get("name", ""),
         password=request.POST.get("password", ""),
         role=request.POST.get("role", ""),
-        user=_user(request),
+        user=user_of(request),
     )
     messages.success(request, f"{made.username} can sign in now.")
     return redirect("accounts:users")
@@ -74,7 +74,7 @@ def add(request: HttpRequest) -> HttpResponse:
 @require_POST
 def role(request: HttpRequest, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
-    services.set_role(person, role=request.POST.get("role", ""), user=_user(request))
+    services.set_role(person, role=request.POST.get("role", ""), user=user_of(request))
     messages.success(request, f"{person.username} is {person.get_role_display().lower()} now.")
     return redirect("accounts:users")
 
@@ -83,7 +83,7 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
 def active(request: HttpRequest, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
     is_active = request.POST.get("active") == "on"
-    services.set_active(person, is_active=is_active, user=_user(request))
+    services.set_active(person, is_active=is_active, user=user_of(request))
     words = "can sign in again" if is_active else "cannot sign in any more"
     messages.success(request, f"{person.username} {words}.")
     return redirect("accounts:users")
@@ -93,9 +93,9 @@ def active(request: HttpRequest, pk: int) -> HttpResponse:
 @sensitive_post_parameters("password")
 def password(request: HttpRequest, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
-    services.set_password(person, password=request.POST.get("password", ""), user=_user(request))
+    services.set_password(person, password=request.POST.get("password", ""), user=user_of(request))
     messages.success(request, f"{person.username} has a new password.")
-    if person.pk == _user(request).pk:
+    if person.pk == user_of(request).pk:
         update_session_auth_hash(request, person)
         return redirect("accounts:profile")
     return redirect("accounts:users")

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import transaction
 
+from accounts.audit import note
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
@@ -68,6 +69,7 @@ def write_custom(
     )
     variant = _write_variant(entry, image)
     announce("catalog", "catalog.changed", text=f"{entry} was added here", pk=source.pk)
+    note("entry.add", entry, user=user, after={"image": image.image, "tag": image.tag})
     return variant
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from accounts.audit import columns, note
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
@@ -129,13 +130,22 @@ def add_source(*, name: str, url: str, allows_private: bool, user: User | None) 
 def save_source(source: CatalogSource, *, user: User | None) -> CatalogSource:
     """Write a new or changed source and sync it; another address is fetched from the start."""
     require_role(user, User.Role.ADMIN)
-    before = CatalogSource.objects.filter(pk=source.pk).values_list("url", flat=True).first()
-    said = ["name", "url", "is_enabled", "allows_private_addresses", "updated_at"]
+    told = ("name", "url", "is_enabled", "allows_private_addresses")
+    former = CatalogSource.objects.filter(pk=source.pk).first()
+    before = former.url if former else None
+    said = [*told, "updated_at"]
     if before not in {None, source.url}:
         source.etag = source.last_modified = ""
         said += ["etag", "last_modified"]
     source.save(update_fields=None if before is None else said)
     announce("catalog", "catalog.changed", text=f"The source {source} was saved", pk=source.pk)
+    note(
+        "source.change" if former else "source.add",
+        source,
+        user=user,
+        before=columns(former, *told) if former else None,
+        after=columns(source, *told),
+    )
     if source.is_enabled and source.kind == CatalogSource.Kind.ONLINE:
         sync_source(source, user=user)
     return source
@@ -163,6 +173,7 @@ def save_custom_entry(entry: CatalogEntry, *, user: User | None) -> CatalogEntry
         raise Refused("ENTRY_SYNCED", f"{entry} belongs to {entry.source}; override its fields.")
     entry.content_hash = folder_hash(Path(entry.folder)) if entry.folder else ""
     entry.save()
+    note("entry.change", entry, user=user)
     announce("catalog", "catalog.changed", text=f"{entry} was changed here", pk=entry.source_id)
     return entry
 
@@ -174,12 +185,14 @@ def set_override(entry: CatalogEntry, *, field: str, value: Any, user: User | No
     if field not in CatalogEntry.OVERRIDABLE:
         raise Refused("FIELD_FIXED", f"{field} of {entry} cannot be overridden.", status=400)
     entry = CatalogEntry.objects.select_for_update().select_related("source").get(pk=entry.pk)
+    before = {field: entry.effective(field)}
     if value == getattr(entry, field):
         entry.overrides.pop(field, None)
     else:
         entry.overrides[field] = value
     entry.save(update_fields=["overrides", "updated_at"])
     announce("catalog", "catalog.changed", text=f"{entry} was changed here", pk=entry.source_id)
+    note("entry.override", entry, user=user, before=before, after={field: value})
     return entry
 
 
@@ -192,6 +205,7 @@ def reset_override(
     entry = CatalogEntry.objects.select_for_update().select_related("source").get(pk=entry.pk)
     kept = {name: value for name, value in entry.overrides.items() if field not in {None, name}}
     if kept != entry.overrides:
+        note("entry.reset", entry, user=user, before=entry.overrides, after=kept)
         entry.overrides = kept
         entry.save(update_fields=["overrides", "updated_at"])
         announce("catalog", "catalog.changed", text=f"{entry} was reset", pk=entry.source_id)

@@ -15,6 +15,7 @@ from catalog.models import EngineType
 from engines.client import EngineClient
 from engines.contract import Health, ModelList
 from engines.models import Engine
+from engines.noting import note_engine
 from engines.rows import write_models
 from hosts.models import Host
 from hosts.runners.base import EngineFailed
@@ -57,6 +58,7 @@ def attach_engine(url: str, *, host: Host, user: User | None) -> Engine:
             )
             write_models(engine, models)
             announce("engines", "engine.changed", text=f"{engine} was attached", pk=engine.pk)
+            note_engine("attach", engine, user=user, after={"url": url})
     except IntegrityError as error:
         raise Refused(
             "ENGINE_NAME_TAKEN", f"{name} is already attached here; detach it first."
@@ -113,5 +115,6 @@ def detach_engine(engine: Engine, *, user: User | None) -> None:
         raise Refused("NOT_ATTACHED", f"{engine} was installed here; uninstall it instead.")
     pk = engine.pk
     text = f"{engine} was detached"
+    note_engine("detach", engine, user=user)
     engine.delete()
     announce("engines", "engine.removed", text=text, pk=pk)

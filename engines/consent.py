@@ -8,6 +8,7 @@ from accounts.models import User
 from accounts.refused import Refused
 from catalog.models import CatalogEntry
 from engines.models import Engine
+from engines.noting import note_engine
 from jobs.events import announce
 
 
@@ -34,4 +35,5 @@ def note_consent(engine: Engine, entry: CatalogEntry, *, consents: bool, user: U
         consent_text=text, consented_at=timezone.now(), consented_by=user
     )
     announce("engines", "engine.changed", text=f"{user or 'abm'} agreed for {engine}", pk=engine.pk)
+    note_engine("consent", engine, user=user, after={"text": text})
     engine.refresh_from_db()

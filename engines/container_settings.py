@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.http import QueryDict
 
+from accounts.audit import columns
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import has_role, require_role
@@ -16,6 +17,7 @@ from engines.forms import Table, ports_shown, read_ports
 from engines.limits import limits_shown, read_limits
 from engines.models import Engine
 from engines.mounts import mounts_shown, read_mounts
+from engines.noting import note_engine
 from hosts.models import Host
 from hosts.runners.container import Mount, PortBinding
 from jobs.events import announce
@@ -60,7 +62,7 @@ def set_container(engine: Engine, posted: QueryDict, *, user: User | None) -> di
     An operator sets ports and volumes; only an admin opens a port to the network or sets limits,
     user, entrypoint and command. Nothing is kept if one field does not fit.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     if not engine.host.is_docker:
         raise Refused("NO_CONTAINER", f"{engine} runs as a process; it has no container to set.")
     is_admin = user is None or has_role(user, User.Role.ADMIN)
@@ -73,11 +75,14 @@ def set_container(engine: Engine, posted: QueryDict, *, user: User | None) -> di
     clash = _clash(engine, ports)
     errors = [*ports.errors, *mounts.errors, *limits.errors, *clash]
     if not errors:
+        former = columns(engine, "ports", "mounts", "limits")
         engine.ports, engine.mounts = ports.stored, mounts.stored
         engine.limits = dict(limits.stored)
         engine.save(update_fields=["ports", "mounts", "limits", "updated_at"])
         text = f"The container of {engine} was changed"
         announce("engines", "engine.changed", text=text, pk=engine.pk)
+        values = columns(engine, "ports", "mounts", "limits")
+        note_engine("container", engine, user=user, before=former, after=values)
         return {**container_context(engine), "container_saved": True}
     context = {"ports": ports, "mounts": mounts, "limits": limits}
     return {**context, "mount_roots": settings.MOUNT_ROOTS, "container_errors": errors}
@@ -104,7 +109,7 @@ def set_idle(engine: Engine, *, text: str, user: User | None) -> Engine:
 
     Raises Refused IDLE_INVALID.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     text = text.strip()
     if text and not (text.isdecimal() and int(text[:6]) <= MOST_IDLE_MINUTES):
         raise Refused(
@@ -112,7 +117,10 @@ def set_idle(engine: Engine, *, text: str, user: User | None) -> Engine:
             f"“{text[:20]}” is no number of minutes from 0 to {MOST_IDLE_MINUTES:,}.",
             status=400,
         )
+    before = columns(engine, "idle_minutes")
     engine.idle_minutes = int(text) if text else None
     engine.save(update_fields=["idle_minutes", "updated_at"])
     announce("engines", "engine.changed", pk=engine.pk)
+    after = columns(engine, "idle_minutes")
+    note_engine("idle", engine, user=user, before=before, after=after)
     return engine

@@ -23,6 +23,7 @@ from accounts.secrets import SecretUnreadable, decrypted, encrypted
 from catalog.extras import EnvironmentVariable
 from engines.forms import Cell
 from engines.models import Engine
+from engines.noting import note_engine
 from jobs.events import announce
 from jobs.outcome import WorkFailed
 
@@ -159,11 +160,18 @@ def set_variables(engine: Engine, *, variables: Environment, user: User | None) 
     require_role(user, User.Role.ADMIN)
     if variables.errors:
         raise Refused("ENVIRONMENT_INVALID", " ".join(variables.errors), status=400)
+    before = _noted(engine)
     engine.environment, engine.secrets = variables.plain, variables.secrets
     engine.save(update_fields=["environment", "secrets", "updated_at"])
     text = f"The environment of {engine} was changed"
     announce("engines", "engine.changed", text=text, pk=engine.pk)
+    note_engine("environment", engine, user=user, before=before, after=_noted(engine))
     return engine
+
+
+def _noted(engine: Engine) -> dict[str, list[str]]:
+    """For the audit: names only, because a plain variable may hold a secret all the same."""
+    return {"variables": sorted(engine.environment), "of those secret": sorted(engine.secrets)}
 
 
 def require_variables(engine: Engine) -> None:

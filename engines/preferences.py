@@ -7,10 +7,12 @@ from typing import Any
 
 from django.db import transaction
 
+from accounts.audit import columns
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
 from engines.models import Engine
+from engines.noting import note_engine
 from engines.schema import parameters_of, validated_parameters
 from jobs.events import announce
 
@@ -21,30 +23,34 @@ def set_parameters(engine: Engine, *, values: Mapping[str, Any], user: User | No
 
     Raises Refused PARAMETERS_INVALID and changes nothing if one value does not fit.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     checked = validated_parameters(engine, values)
     known = parameters_of(engine)
-    kept = {**engine.parameters, **checked}
+    before = engine.parameters
+    kept = {**before, **checked}
     engine.parameters = {
         name: value
         for name, value in kept.items()
         if name not in known or value != known[name].default
     }
+    note_engine("parameters", engine, user=user, before=before, after=engine.parameters)
     return _saved(engine, ["parameters"], f"Parameters of {engine} were changed")
 
 
 @transaction.atomic
 def reset_parameter(engine: Engine, *, name: str, user: User | None) -> Engine:
     """Back to what the engine's definition says; quiet if it was never changed."""
-    require_role(user, User.Role.OPERATOR)
-    engine.parameters = {key: value for key, value in engine.parameters.items() if key != name}
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
+    before = engine.parameters
+    engine.parameters = {key: value for key, value in before.items() if key != name}
+    note_engine("parameters", engine, user=user, before=before, after=engine.parameters)
     return _saved(engine, ["parameters"], "")
 
 
 @transaction.atomic
 def set_language(engine: Engine, *, language: str, user: User | None) -> Engine:
     """The language that is meant when none is named; empty leaves the choice to abm."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     known = [str(code) for code in engine.definition.get("supported_languages") or []]
     if language and language not in known:
         raise Refused(
@@ -53,7 +59,10 @@ def set_language(engine: Engine, *, language: str, user: User | None) -> Engine:
             status=400,
             language=language[:20],
         )
+    before = columns(engine, "default_language")
     engine.default_language = language
+    after = columns(engine, "default_language")
+    note_engine("language", engine, user=user, before=before, after=after)
     return _saved(engine, ["default_language"], "")
 
 
@@ -67,6 +76,7 @@ def set_restarts_on_change(engine: Engine, *, restarts: bool, user: User | None)
             f"{engine} runs from a copy; only engines found under ENGINES_DIR restart on save.",
         )
     engine.restarts_on_change = restarts
+    note_engine("restarts_on_change", engine, user=user, after={"is_on": restarts})
     return _saved(engine, ["restarts_on_change"], "")
 
 

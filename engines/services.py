@@ -14,6 +14,7 @@ from catalog.models import CatalogEntry, CatalogSource, Variant
 from engines.consent import note_consent
 from engines.environment import require_variables
 from engines.models import Engine, EngineModel
+from engines.noting import note_engine
 from engines.sources.recipe import image_of
 from engines.verdict import verdict
 from hosts.models import Host
@@ -66,7 +67,7 @@ def install_engine(variant: Variant, *, host: Host, user: User | None, wish: Wis
     Raises Refused ENGINE_EXISTS, ENGINE_NAME_TAKEN, HOST_NOT_READY, DOES_NOT_FIT,
     CONSENT_MISSING or VARIANT_WITHDRAWN.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=host.pk)
     entry = variant.entry
     _check_installable(variant, entry, host)
     _check_fit(variant, host, wish, user)
@@ -177,7 +178,7 @@ def _require_installed(engine: Engine) -> None:
 
 def start_engine(engine: Engine, *, user: User | None, model: str = "") -> Job | None:
     """Start an engine and load a model; None if it already runs."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     _require_installed(engine)
     if engine.is_running and not model:
         return None
@@ -188,7 +189,7 @@ def start_engine(engine: Engine, *, user: User | None, model: str = "") -> Job |
 
 def stop_engine(engine: Engine, *, user: User | None) -> Job | None:
     """Stop an engine. A start under way is cancelled instead, which stops it as well."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     _require_installed(engine)
     Engine.objects.filter(pk=engine.pk).update(restart_at=None, crash_count=0)
     starting = Job.objects.filter(
@@ -203,7 +204,7 @@ def stop_engine(engine: Engine, *, user: User | None) -> Job | None:
 
 def restart_engine(engine: Engine, *, user: User | None) -> Job:
     """Stop it if it runs, then start it with the model it had."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     _require_installed(engine)
     require_variables(engine)
     return _submit(engine, Action.RESTART, user, model=engine.loaded_model)
@@ -211,7 +212,7 @@ def restart_engine(engine: Engine, *, user: User | None) -> Job:
 
 def load_model(engine: Engine, *, model: str, user: User | None) -> Job:
     """Load another model: in place where the engine can, else by a restart."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     _require_installed(engine)
     _check_model(engine, model)
     return _submit(engine, Action.LOAD, user, model=model)
@@ -219,14 +220,14 @@ def load_model(engine: Engine, *, model: str, user: User | None) -> Job:
 
 def discover_models(engine: Engine, *, user: User | None) -> Job:
     """Ask the engine again which models it has, starting it for that if need be."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     _require_installed(engine)
     return _submit(engine, Action.DISCOVER, user)
 
 
 def test_engine(engine: Engine, *, user: User | None) -> Job:
     """Run the engine's functional test, starting it for that if need be."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     _require_installed(engine)
     return _submit(engine, Action.TEST, user)
 
@@ -245,7 +246,7 @@ def _check_model(engine: Engine, model: str) -> None:
 @transaction.atomic
 def set_default_engine(engine: Engine, *, user: User | None) -> Engine:
     """Make it the engine that is meant when only its type is named."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     _require_installed(engine)
     others = Engine.objects.filter(engine_type=engine.engine_type, is_default=True)
     for other in others.exclude(pk=engine.pk):
@@ -254,6 +255,7 @@ def set_default_engine(engine: Engine, *, user: User | None) -> Engine:
     Engine.objects.filter(pk=engine.pk).update(is_default=True)
     kind = engine.get_engine_type_display().lower()
     announce("engines", "engine.changed", text=f"{engine} is the default for {kind}", pk=engine.pk)
+    note_engine("default", engine, user=user)
     engine.refresh_from_db()
     return engine
 
@@ -261,10 +263,11 @@ def set_default_engine(engine: Engine, *, user: User | None) -> Engine:
 @transaction.atomic
 def set_keep_running(engine: Engine, *, keeps: bool, user: User | None) -> Engine:
     """Start it with abm and again after a crash, or leave it alone."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     Engine.objects.filter(pk=engine.pk).update(keep_running=keeps, crash_count=0, restart_at=None)
     words = "is kept running" if keeps else "is no longer kept running"
     announce("engines", "engine.changed", text=f"{engine} {words}", pk=engine.pk)
+    note_engine("keep_running", engine, user=user, after={"is_on": keeps})
     engine.refresh_from_db()
     return engine
 
@@ -272,9 +275,10 @@ def set_keep_running(engine: Engine, *, keeps: bool, user: User | None) -> Engin
 @transaction.atomic
 def set_default_model(model: EngineModel, *, user: User | None) -> EngineModel:
     """The model that a start loads when none is named."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=model.engine.host_id)
     EngineModel.objects.filter(engine=model.engine, is_default=True).update(is_default=False)
     EngineModel.objects.filter(pk=model.pk).update(is_default=True)
     announce("engines", "engine.changed", pk=model.engine_id)
+    note_engine("default_model", model.engine, user=user, after={"model": model.name})
     model.refresh_from_db()
     return model

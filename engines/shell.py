@@ -10,6 +10,7 @@ from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
 from engines.models import Engine
+from engines.noting import note_engine
 from engines.spec import spec_of
 from hosts.runners.base import RunnerError
 from hosts.runners.docker.runner import DockerRunner
@@ -47,4 +48,5 @@ def open_shell(
         except RunnerError as error:
             raise Refused(error.code, error.message) from error
     announce("engines", "shell.opened", text=f"{user} opened a shell in {engine}", pk=engine.pk)
+    note_engine("shell", engine, user=user)
     return session

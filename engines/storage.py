@@ -51,7 +51,7 @@ def delete_models(host: Host, *, source: str, path: str, user: User | None) -> J
 
     Raises Refused MODELS_GONE, MODELS_IN_USE or HOST_NOT_READY.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=host.pk)
     _require_usable(host)
     mount = mount_of(host, source)
     shown = next((row for row in host.model_places if row["source"] == source), None)

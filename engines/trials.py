@@ -62,7 +62,7 @@ def trials_folder() -> Path:
 
 
 def _require_running(engine: Engine, user: User) -> None:
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     if not engine.is_running:
         raise Refused(
             "ENGINE_NOT_RUNNING",

@@ -15,6 +15,7 @@ from accounts.refused import Refused
 from accounts.roles import require_role
 from engines.model_places import named_volumes, own_folder, users_of, volume_users
 from engines.models import Engine
+from engines.noting import note_engine
 from engines.services import TASK
 from engines.storage import image_needs, way_back_needs
 from jobs.events import announce
@@ -163,7 +164,7 @@ def uninstall_engine(engine: Engine, *, user: User | None, removal: Removal = Re
 
     Raises Refused VOLUME_NEEDED or JOB_RUNNING.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     options = uninstall_options(engine, removal)
     for volume in options.volumes:
         if volume.name in removal.volumes and volume.kept_for:
@@ -194,8 +195,9 @@ def forget_settings(engine: Engine, *, user: User | None) -> None:
 
     Raises Refused STILL_INSTALLED.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     kept = Engine.objects.filter(pk=engine.pk, state=Engine.State.ABSENT)
     if Job.objects.filter(engine=engine, status__in=Job.OPEN).exists() or not kept.delete()[0]:
         raise Refused("STILL_INSTALLED", f"{engine} is installed, or about to be. Uninstall it.")
     announce("engines", "engine.removed", text=f"Settings of {engine} are gone", pk=engine.pk)
+    note_engine("forget_settings", engine, user=user)

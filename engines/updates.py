@@ -16,6 +16,7 @@ from accounts.roles import require_role
 from engines import image_checks
 from engines.idle import is_at_work
 from engines.models import Engine
+from engines.noting import note_engine
 from engines.queries import newer_exists
 from engines.services import TASK, registry_of, start_engine, stop_engine
 from jobs.events import announce, hint
@@ -69,7 +70,7 @@ def update_engine(engine: Engine, *, user: User | None) -> Job:
 
     Raises Refused NO_IMAGE, BUILT_HERE, UP_TO_DATE or HOST_NOT_READY.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     if not engine.is_installed or not engine.image or engine.attached_url:
         raise Refused("NO_IMAGE", f"{engine} runs from no image that could be updated.")
     if engine.is_built_here:
@@ -81,7 +82,7 @@ def update_engine(engine: Engine, *, user: User | None) -> Job:
 
 def roll_back_engine(engine: Engine, *, user: User | None) -> Job:
     """Start the previous image again. Raises Refused NO_WAY_BACK or HOST_NOT_READY."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     if not engine.is_installed or not engine.previous_image_id:
         raise Refused("NO_WAY_BACK", f"{engine} has no previous image to go back to.")
     return _submit(engine, Job.Action.ROLLBACK, user)
@@ -107,10 +108,11 @@ def _submit(engine: Engine, action: Job.Action, user: User | None) -> Job:
 @transaction.atomic
 def set_auto_updates(engine: Engine, *, is_on: bool, user: User | None) -> Engine:
     """Let abm take newer images by itself while nobody uses the engine, or leave it to people."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     Engine.objects.filter(pk=engine.pk).update(auto_updates=is_on)
     words = "is updated by itself" if is_on else "is no longer updated by itself"
     announce("engines", "engine.changed", text=f"{engine} {words}", pk=engine.pk)
+    note_engine("auto_updates", engine, user=user, after={"is_on": is_on})
     engine.refresh_from_db()
     return engine
 

@@ -8,6 +8,7 @@ import re
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
+from accounts.audit import note
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
@@ -72,6 +73,7 @@ def add_login(registry: str, *, username: str, password: str, user: User | None)
             "LOGIN_EXISTS", f"There is a login to {name} already ({login.username}). Change it."
         )
     _saved(login, f"A login to {name} was stored")
+    note("registry.add", login, user=user, after={"username": username})
     return login
 
 
@@ -90,10 +92,12 @@ def change_login(pk: int, *, username: str, password: str, user: User | None) ->
             f"Enter the password of {username} too: the stored one is that of {login.username}.",
             status=400,
         )
+    before = {"username": login.username}
     login.username = username
     if password:
         login.password = encrypted(password)
     _saved(login, f"The login to {login.registry} was changed")
+    note("registry.change", login, user=user, before=before, after={"username": username})
     return login
 
 
@@ -109,6 +113,7 @@ def test_login(pk: int, *, user: User | None) -> RegistryLogin:
 def delete_login(pk: int, *, user: User | None) -> None:
     """Forget it; images of this registry are asked for without a login from now on."""
     login = _of_admin(pk, user)
+    note("registry.delete", login, user=user)
     login.delete()
     announce(TOPIC, "registry.changed", text=f"The login to {login.registry} was deleted", pk=pk)
 

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.audit import columns, note
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
@@ -73,6 +74,8 @@ def rename_host(host: Host, *, name: str, user: User | None) -> Host:
     name = name.strip()
     if not name or len(name) > 100:
         raise Refused("HOST_NAME_INVALID", "A host's name has 1 to 100 characters.", status=400)
+    before = columns(host, "display_name")
+    note("host.rename", host, user=user, before=before, after={"display_name": name})
     host.display_name = name
     host.save(update_fields=["display_name", "updated_at"])
     announce("hosts", "host.changed", text=f"{host} was renamed", pk=host.pk)
@@ -83,6 +86,7 @@ def rename_host(host: Host, *, name: str, user: User | None) -> Host:
 def set_host_enabled(host: Host, *, is_enabled: bool, user: User | None) -> Host:
     """Switch a host off (abm leaves it alone) or on again."""
     require_role(user, User.Role.ADMIN)
+    note("host.switch_on" if is_enabled else "host.switch_off", host, user=user)
     host.is_enabled = is_enabled
     host.state = Host.State.STARTING if is_enabled else Host.State.DISABLED
     host.state_text = "" if is_enabled else "Switched off by an admin."
@@ -96,9 +100,11 @@ def set_host_enabled(host: Host, *, is_enabled: bool, user: User | None) -> Host
 def set_host_paths(host: Host, *, samples: str, models: str, user: User | None) -> Host:
     """Where speaker samples and models lie on the host; empty keeps abm's own folders."""
     require_role(user, User.Role.ADMIN)
+    before = columns(host, "samples_path", "models_path")
     host.samples_path = samples.strip() or str(settings.DATA_DIR / "samples")
     host.models_path = models.strip() or str(settings.DATA_DIR / "models")
     host.save(update_fields=["samples_path", "models_path", "updated_at"])
+    note("host.paths", host, user=user, before=before, after=columns(host, *before))
     announce("hosts", "host.changed", pk=host.pk)
     return host
 
@@ -123,7 +129,7 @@ def ask_probe(host: Host, *, user: User | None) -> None:
 
     Raises Refused HOST_DISABLED.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=host.pk)
     if not host.is_enabled:
         raise Refused("HOST_DISABLED", f"{host} is switched off. Switch it on in its settings.")
     ring_task("hosts.probe", host.pk)

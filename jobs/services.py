@@ -14,9 +14,10 @@ from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from accounts.audit import forget_old, note
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.roles import require_role
+from accounts.roles import require_host, require_role
 from jobs.events import announce
 from jobs.models import Event, Job
 
@@ -64,7 +65,11 @@ def submit_job(
     registry: str = "",
     retry_of: Job | None = None,
 ) -> Job:
-    """Make a job and ring for it. Raises Refused JOB_RUNNING if the engine already has one."""
+    """Make a job and ring for it; every verb that makes one is noted and held to grants here.
+
+    Raises Refused JOB_RUNNING if the engine already has one, or HOST_NOT_GRANTED.
+    """
+    require_host(user, host.pk if host is not None else None)
     try:
         with transaction.atomic():
             job = Job.objects.create(
@@ -88,14 +93,25 @@ def submit_job(
             job=other.pk,
         ) from error
     announce("jobs", "job.changed", text=f"{job} was asked for", pk=job.pk)
+    _note(job, user)
     ring(job)
     return job
+
+
+def _note(job: Job, user: User | None) -> None:
+    of, pk = "abm", None
+    for kind, key in (("engine", job.engine_id), ("host", job.host_id)):
+        if key is not None:
+            of, pk = kind, key
+            break
+    after = {"job": job.pk, **job.params}
+    note(f"{of}.{job.action}", job.subject, pk=pk, user=user, after=after)
 
 
 @transaction.atomic
 def cancel_job(job: Job, *, user: User | None) -> Job:
     """End `job` now if it waits, or as soon as its work notices (within a second)."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=job.host_id)
     now = timezone.now()
     waiting = Job.objects.filter(pk=job.pk, status=Job.Status.QUEUED)
     if waiting.update(
@@ -108,6 +124,7 @@ def cancel_job(job: Job, *, user: User | None) -> Job:
         raise Refused("JOB_ENDED", f"{job} has already ended.", job=job.pk)
     else:
         announce("jobs", "job.changed", pk=job.pk)
+    note("job.cancel", job, user=user)
     job.refresh_from_db()
     return job
 
@@ -172,7 +189,8 @@ def interrupt_all() -> list[Job]:
 
 
 def prune() -> None:
-    """Drop events older than a day and the log lines of jobs older than 30 days."""
+    """Drop events older than a day, jobs older than 30 days, what the audit need not keep."""
+    forget_old()
     Event.objects.filter(created_at__lt=timezone.now() - timedelta(days=1)).delete()
     old = timezone.now() - timedelta(days=30)
     Job.objects.filter(finished_at__lt=old).delete()

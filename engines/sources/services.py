@@ -66,7 +66,7 @@ def examine_image(image: str, *, host: Host, user: User | None, asking: Asking =
 
     Raises Refused HOST_NOT_DOCKER, HOST_NOT_READY or IMAGE_INVALID.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=host.pk)
     require_docker(host)
     named = tagged(image)
     params = {
@@ -91,7 +91,7 @@ def load_path(path: str, *, host: Host, user: User | None) -> Job:
 
 def load_upload(file: Path, *, name: str, host: Host, user: User | None) -> Job:
     """Load the images of a file that was uploaded; it is deleted afterwards."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=host.pk)
     require_docker(host)
     params = {"path": str(file), "is_upload": True}
     return _submit_once(Action.LOAD_IMAGE, f"from {name} on {host}", host, user, params)
@@ -102,7 +102,7 @@ def push_image(variant: Variant, *, to: str, host: Host, user: User | None) -> J
 
     Raises Refused NOT_MADE_HERE, IMAGE_INVALID, HOST_NOT_DOCKER or HOST_NOT_READY.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=host.pk)
     require_docker(host)
     entry = variant.entry
     if not is_made_here(variant):
@@ -121,7 +121,7 @@ def save_image(engine: Engine, *, user: User | None) -> Job:
 
     Raises Refused NO_IMAGE or HOST_NOT_READY.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     if not engine.image or not engine.is_installed or not engine.host.is_docker:
         raise Refused("NO_IMAGE", f"{engine} has no image that could be saved.")
     require_docker(engine.host)

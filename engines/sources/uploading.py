@@ -63,7 +63,7 @@ def part_bytes() -> int:
 
 def start_upload(name: str, *, size: int, host: Host, user: User) -> Upload:
     """Raises Refused UPLOAD_EMPTY, UPLOAD_TOO_LARGE, DISK_FULL, HOST_NOT_DOCKER, HOST_NOT_READY."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=host.pk)
     require_docker(host)
     most = int(settings.MAX_IMAGE_MB) * MEGABYTE
     if size < 1:

@@ -1,0 +1,23 @@
+"""What the audit is told of engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from accounts.audit import note
+from accounts.models import User
+from engines.models import Engine
+
+
+def note_engine(
+    verb: str,
+    engine: Engine,
+    *,
+    user: User | None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Write down that `user` did `engine.<verb>`, with what changed (see accounts.audit)."""
+    words = f"{engine} on {engine.host}"
+    note(f"engine.{verb}", engine, user=user, before=before, after=after, words=words)
