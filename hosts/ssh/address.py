@@ -68,7 +68,9 @@ def _split(text: str) -> SplitResult:
     try:
         return urlsplit(text if mark else f"ssh://{text}")
     except ValueError as error:
-        raise AddressInvalid(f"{text} is no address: check its brackets. {SHAPE}") from error
+        raise AddressInvalid(
+            f"{text} is no address: its brackets hold no IPv6 address. {SHAPE}"
+        ) from error
 
 
 def _port(parts: SplitResult) -> int:
