@@ -25,9 +25,6 @@ class Keeper(Protocol):
     def failure(self) -> Exception | None:
         """Why it ended; None while it lives."""
 
-    def give_back(self, channel: ChannelSocket) -> None:
-        """The channel is done with."""
-
 
 class ChannelSocket:
     """One channel. Its methods are those of `socket.socket`."""
@@ -174,7 +171,6 @@ class ChannelSocket:
             self.channel.close()
         if self._bell is not None:
             self._bell.close()
-        self._keeper.give_back(self)
 
     def _explain_end(self) -> None:
         """Raise what an end means, where it is not just the end."""

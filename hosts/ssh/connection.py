@@ -35,7 +35,8 @@ class Connection:
         self._transport, self._limits = transport, limits
         self._failure: RunnerError | None = None
         self._free = threading.BoundedSemaphore(MOST_SESSIONS)
-        self._sessions: set[Any] = set()
+        self._sessions: set[int] = set()
+        transport.freed = self._release
         self._leftovers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._beat_at = self._pinged_at = self._pardoned_at = time.monotonic()
         self.way = DockerWay(self, target.docker_socket)
@@ -104,7 +105,6 @@ class Connection:
                 self._transport.execute(channel, command, seconds=left)
         except BaseException as error:
             channel.close()
-            self._release(channel)
             if isinstance(error, ChannelRefused):
                 what = "to run its commands"
                 raise ForwardingForbidden(self.peer, what, detail=str(error)) from error
@@ -126,9 +126,6 @@ class Connection:
     def facts(self, seconds: float = FACTS_SECONDS) -> RemoteFacts | None:
         """What the host says of itself; None where abm's key line is not in use."""
         return read_facts(self.run("facts", seconds=seconds).out)
-
-    def give_back(self, channel: ChannelSocket) -> None:
-        self._release(channel.channel)
 
     def _wrapped(self, channel: Any, **options: Any) -> ChannelSocket:
         return ChannelSocket(channel, self, leftovers=self._leftovers, **options)
@@ -153,12 +150,13 @@ class Connection:
             except BaseException:
                 self._free.release()
                 raise
-            self._sessions.add(channel)
+            self._sessions.add(channel.chanid)
             return channel
 
-    def _release(self, channel: Any) -> None:
+    def _release(self, number: int) -> None:
+        """A channel is gone. sshd counts a command until it has ended, so abm does as well."""
         with contextlib.suppress(KeyError):
-            self._sessions.remove(channel)
+            self._sessions.remove(number)
             self._free.release()
 
     @contextlib.contextmanager
@@ -179,7 +177,6 @@ class Connection:
                     channel.close()
                 if bell is not None:
                     bell.close()
-                self._release(channel)
 
     def _end(self, failure: RunnerError) -> None:
         if self._failure is None:

@@ -118,8 +118,11 @@ class Link:
         self.pool.close()
 
     def try_now(self) -> None:
-        """Make the next attempt at once."""
-        self._wish.set()
+        """Make the next attempt at once; who calls meanwhile waits for it."""
+        with self._changed:
+            if self._news.state is LinkState.WAITING:
+                self._news = LinkNews(LinkState.CONNECTING)
+                self._wish.set()
 
     def __enter__(self) -> Self:
         return self.start()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import paramiko
@@ -26,6 +26,10 @@ POLL_SECONDS = 0.1
 """How soon a death of the connection is seen by who waits for a channel."""
 FORBIDDEN, FAILED, UNKNOWN_KIND, SHORTAGE = 1, 2, 3, 4
 """Why a channel is refused (RFC 4254, 5.1)."""
+
+
+def _nobody(number: int) -> None:
+    """Nobody wants to know which channel is free again."""
 
 
 class ChannelRefused(Exception):
@@ -51,6 +55,8 @@ class Transport(paramiko.Transport):
         super().__init__(wire, packetizer_class=_Packets)
         self.wire = wire
         self.ended = threading.Event()
+        self.freed: Callable[[int], None] = _nobody
+        """Told the number of each channel that both sides have closed."""
         self.offered: tuple[str, ...] = ()
         """Kinds of host keys that the server has."""
         self.channel_events: dict[int, threading.Event] = {}
@@ -171,7 +177,8 @@ class Transport(paramiko.Transport):
 
     def _unlink_channel(self, chanid: int) -> None:
         super()._unlink_channel(chanid)
-        self._held.pop(chanid, None)
+        if self._held.pop(chanid, None) is not None:
+            self.freed(chanid)
 
     def _parse_kex_init(self, m: Message) -> None:
         lists = self._really_parse_kex_init(Message(m.asbytes()))
