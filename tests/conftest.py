@@ -19,6 +19,13 @@ SKIPPED_FILE = os.environ.get("ABM_SKIPPED", "")
 """Several runs of one `make test` gather here what each of them skipped."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A whole abm in processes of its own takes seconds, and its times need a quiet machine."""
+    for item in items:
+        if item.get_closest_marker("process"):
+            item.add_marker(pytest.mark.engine)
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(
     django_db_modify_db_settings_parallel_suffix: None,
