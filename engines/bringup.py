@@ -32,8 +32,8 @@ from jobs.work import JobRun
 
 S = Engine.State
 LOG_TAIL = 40
-FIRST_PAUSE = 0.02
-"""Seconds between the first two questions whether it answers; the later ones are further apart."""
+FIRST_PAUSE, LONGEST_PAUSE, PAUSE_GROWS = 0.02, 0.25, 1.1
+"""Seconds between two questions whether it answers: some hundredths of the time so far."""
 LOADING_LOOK_SECONDS = 0.2
 
 
@@ -128,7 +128,7 @@ def await_answer(
             said = health.error or "it does not say why"
             raise EngineFailed(f"{engine} answers but reports an error: {said}")
         run.token.wait(pause)
-        pause = min(pause * 1.5, 0.5)
+        pause = min(pause * PAUSE_GROWS, LONGEST_PAUSE)
 
 
 def _why_silent(

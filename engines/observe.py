@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
@@ -23,6 +24,8 @@ STEADY_AFTER = timedelta(minutes=2)
 CRASH_LOOP = 4
 """So many crashes in a row are no accident."""
 CRASHED = "ENGINE_CRASHED"
+ENDING = "ENGINE_ENDING"
+"""It ended a moment ago, and its host has not said how yet."""
 REMOVED = "Its container was removed outside of abm."
 REMOVAL = timedelta(seconds=10)
 """Who removes a running container ends it first; the rest comes within this."""
@@ -36,9 +39,11 @@ def engine_seen(engine: Engine, status: EngineStatus, *, log_tail: str = "") -> 
         return  # it was uninstalled while its host was asked
     if engine.attached_url or Job.objects.filter(engine=engine, status__in=Job.OPEN).exists():
         return
+    if status.told_at < engine.state_at:
+        return  # by a job that has ended meanwhile; what came after it is told again
     if status.is_running and engine.state in (S.STOPPED, S.FAILED, S.MISSING, *UNSETTLED):
         _found_again(engine, status)
-    elif not status.is_running and engine.state in (*Engine.ALIVE, S.STOPPING):
+    elif not status.is_running and (is_last_seen_alive(engine) or engine.state == S.STOPPING):
         _ended(engine, status, log_tail)
     elif engine.state in (S.INSTALLING, S.UNINSTALLING):
         # Its job ended while the host was away.
@@ -53,13 +58,35 @@ def engine_seen(engine: Engine, status: EngineStatus, *, log_tail: str = "") -> 
         Engine.objects.filter(pk=engine.pk).update(memory_bytes=status.memory_bytes)
 
 
+def engine_ending(engine: Engine) -> None:
+    """Show its end at once; how it came is told by the next `engine_seen`, in a moment."""
+    if engine.is_alive and not Job.objects.filter(engine=engine, status__in=Job.OPEN).exists():
+        change_state(
+            engine,
+            S.FAILED,
+            error=f"{engine} ended by itself.",
+            error_code=ENDING,
+            started_at=engine.started_at,
+        )
+
+
+def is_last_seen_alive(engine: Engine) -> bool:
+    """Whether its end, if it has come, is still to be explained."""
+    return engine.is_alive or engine.error_code == ENDING
+
+
 def _found_again(engine: Engine, status: EngineStatus) -> None:
     if status.endpoint is None:
         return
-    Engine.objects.filter(pk=engine.pk).update(
-        url=status.endpoint.url, port=status.endpoint.port, started_at=status.started_at
-    )
-    engine.refresh_from_db()
+    values: dict[str, Any] = {
+        "url": status.endpoint.url,
+        "port": status.endpoint.port,
+        "started_at": status.started_at,
+    }
+    is_down = engine.state in (S.STOPPED, S.FAILED)
+    if not (is_down and change_state(engine, S.STARTING, text="It runs again.", **values)):
+        Engine.objects.filter(pk=engine.pk).update(**values)
+        engine.refresh_from_db()
     resume(engine)
 
 

@@ -16,7 +16,7 @@ from django.db.utils import DatabaseError
 from engines.links.figures import tell_from, tell_new
 from engines.links.host import HostLink
 from engines.models import Engine
-from engines.observe import host_seen, start_kept
+from engines.observe import engine_ending, host_seen, start_kept
 from engines.spec import spec_of
 from engines.strays import note_strays
 from hosts.deployment import deployment_id
@@ -140,7 +140,10 @@ class DockerLink(HostLink):
         self._keep(host, seen)
         if isinstance(seen, ContainerSeen | ContainerGone):
             for engine in self._engines(host).filter(name=seen.engine):
-                self.observed(host, engine.name, runner.status(spec_of(engine)))
+                if isinstance(seen, ContainerSeen) and not seen.is_settled:
+                    engine_ending(engine)  # Docker does not answer while it tidies up
+                else:
+                    self.observed(host, engine.name, runner.status(spec_of(engine)))
         elif isinstance(seen, AllSeen):
             for engine in self._engines(host).exclude(name__in=seen.engines):
                 self.observed(host, engine.name, runner.status(spec_of(engine)))

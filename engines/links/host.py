@@ -10,7 +10,7 @@ from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError
 
 from engines.models import Engine
-from engines.observe import engine_seen
+from engines.observe import engine_seen, is_last_seen_alive
 from engines.work import log_tail
 from hosts.models import Host
 from hosts.runners.base import EngineStatus, RunnerError
@@ -53,7 +53,7 @@ class HostLink(threading.Thread):
         if engine is None:
             return None
         tail = ""
-        if not status.is_running and engine.is_alive:
+        if not status.is_running and is_last_seen_alive(engine):
             tail = "\n".join(log_tail(engine, lines=LOG_TAIL))
         engine_seen(engine, status, log_tail=tail)
         return engine

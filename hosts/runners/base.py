@@ -18,7 +18,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -156,6 +157,7 @@ class EngineStatus:
     """Where its processes really listen: tells a wrong port apart from a slow start."""
     exit: EngineExit | None = None
     """Set when it ran and is gone."""
+    told_at: datetime = field(default_factory=partial(datetime.now, UTC), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

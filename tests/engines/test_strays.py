@@ -293,7 +293,9 @@ def test_removing_takes_the_container_and_tells_what_came_free(
     assert any("freed" in line.text for line in job.lines.all())
 
 
-GONE = EngineStatus(is_installed=True, is_running=False, is_container_gone=True)
+def gone() -> EngineStatus:
+    """As Docker tells it now."""
+    return EngineStatus(is_installed=True, is_running=False, is_container_gone=True)
 
 
 def docker_engine(docker: Host, state: Engine.State, **values: Any) -> Engine:
@@ -303,7 +305,7 @@ def docker_engine(docker: Host, state: Engine.State, **values: Any) -> Engine:
 def test_an_engine_whose_container_was_removed_is_stopped_and_says_so(docker: Host) -> None:
     engine = docker_engine(docker, S.RUNNING)
 
-    observe.engine_seen(engine, GONE)
+    observe.engine_seen(engine, gone())
 
     engine.refresh_from_db()
     assert engine.state == S.STOPPED
@@ -316,7 +318,7 @@ def test_who_removes_by_force_ends_it_first_and_it_is_stopped_all_the_same(docke
     engine.refresh_from_db()
     assert engine.state == S.FAILED
 
-    observe.engine_seen(engine, GONE)
+    observe.engine_seen(engine, gone())
 
     engine.refresh_from_db()
     assert (engine.state, engine.error) == (S.STOPPED, "")
@@ -327,7 +329,7 @@ def test_one_that_is_kept_running_is_started_again_after_its_container_was_remov
 ) -> None:
     engine = docker_engine(docker, S.RUNNING, keep_running=True)
 
-    observe.engine_seen(engine, GONE)
+    observe.engine_seen(engine, gone())
 
     engine.refresh_from_db()
     assert engine.state == S.FAILED
@@ -340,7 +342,7 @@ def test_an_engine_without_container_and_image_is_missing(
 ) -> None:
     engine = docker_engine(docker, state)
 
-    observe.engine_seen(engine, replace(GONE, is_installed=False))
+    observe.engine_seen(engine, replace(gone(), is_installed=False))
 
     engine.refresh_from_db()
     assert engine.state == S.MISSING
