@@ -77,7 +77,7 @@ class Daemon:
     def start(self, state: State) -> None:
         """Start what does not run of it and wait until it answers. Raises LabError."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        network.make_bridge(state, self.bridge, f"10.77.{self.subnet_number}.1/24")
+        self._make_bridge(state)
         if self.data_megabytes is not None:
             network.mount_memory(state, self.data, self.data_megabytes)
         if state.process(self._containerd) is None:
@@ -97,7 +97,7 @@ class Daemon:
             state.end(name, seconds=STOP_SECONDS)
         self._end_what_is_left()
         network.unmount_below(state, self.folder)
-        network.remove_bridge(state, self.bridge)
+        network.remove_link(state, self.bridge)
 
     def answers(self) -> bool:
         if not self.socket.exists():
@@ -115,6 +115,9 @@ class Daemon:
     def quit(self, state: State) -> None:
         """End dockerd alone and politely: it ends its containers and keeps them."""
         state.end(self.name, seconds=STOP_SECONDS)
+
+    def _make_bridge(self, state: State) -> None:
+        network.make_bridge(state, self.bridge, f"10.77.{self.subnet_number}.1/24")
 
     @property
     def _containerd(self) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lab import base_image, bundled_images, catalog_file, file_server, made_images
+from lab import base_image, bundled_images, catalog_file, file_server, made_images, network
 from lab.daemon import Daemon
 from lab.own import end_leftovers
 from lab.place import LabError, Place, check_machine
 from lab.pushing import Pusher
 from lab.registry import Registry
+from lab.remote import Remote
 from lab.state import State, only_one
 from lab.steps import step
 
@@ -36,12 +37,33 @@ class Lab:
             "local",
             self.place.folder / "local",
             self.place.registry,
-            subnet_number=64 + int(self.place.mark, 16) % 128,
+            subnet_number=self._number,
         )
 
     @property
-    def machines(self) -> tuple[Daemon, ...]:
-        return (self.local,)
+    def remotes(self) -> tuple[Remote, ...]:
+        """Two hosts reached by SSH, the first with a simulated card."""
+        return tuple(
+            Remote(
+                name,
+                self.place.folder / name,
+                self.place.registry,
+                bridge=network.short_name("abmr", str(self.place.folder)),
+                network_number=self._number,
+                number=number,
+                has_card=name == "gpu1",
+            )
+            for number, name in ((11, "gpu1"), (12, "cpu1"))
+        )
+
+    @property
+    def machines(self) -> tuple[Daemon | Remote, ...]:
+        return (self.local, *self.remotes)
+
+    @property
+    def _number(self) -> int:
+        """Of its networks, by which two labs on one machine keep apart."""
+        return 64 + int(self.place.mark, 16) % 128
 
     def up(self) -> None:
         """Start what does not run and make what is missing. Raises LabError with the reason."""
@@ -51,7 +73,7 @@ class Lab:
             with step("registry"):
                 self.registry.start(state)
             for machine in self.machines:
-                with step(f"Docker daemon {machine.name}"):
+                with step(f"Machine {machine.name}"):
                     machine.start(state)
             with Pusher(self.place.registry) as pusher:
                 with step("base image"):
@@ -70,11 +92,13 @@ class Lab:
             end_leftovers(self.place)
             state = State(self.place)
             for machine in reversed(self.machines):
-                with step(f"Docker daemon {machine.name}"):
+                with step(f"Machine {machine.name}"):
                     machine.stop(state)
             for name in list(state.processes):
                 with step(name):
                     state.end(name)
+            for name in list(state.links):
+                network.remove_link(state, name)
 
     def faults(self) -> list[str]:
         """A sentence for each part that does not run; none when the lab is up."""
@@ -82,7 +106,7 @@ class Lab:
         parts = {
             f"The registry {self.place.registry}": self.registry.answers(),
             f"The catalog {self.place.catalog_url}": state.process(file_server.NAME) is not None,
-            **{f"The Docker daemon {one.host}": one.answers() for one in self.machines},
+            **{f"The machine {one.name} ({one.host})": one.answers() for one in self.machines},
         }
         wrong = [f"{part} does not answer." for part, is_there in parts.items() if not is_there]
         if not wrong and not self.place.environment_file.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from pathlib import Path
@@ -16,15 +17,15 @@ def make_bridge(state: State, name: str, address: str) -> None:
     """A bridge with an address of this machine, such as 10.77.0.1/24; quiet if it is there."""
     state.note("links", name)
     if not Path("/sys/class/net", name).exists():
-        _run("ip", "link", "add", "name", name, "type", "bridge")
-        _run("ip", "addr", "add", address, "dev", name)
-    _run("ip", "link", "set", name, "up")
+        run("ip", "link", "add", "name", name, "type", "bridge")
+        run("ip", "addr", "add", address, "dev", name)
+    run("ip", "link", "set", name, "up")
 
 
-def remove_bridge(state: State, name: str) -> None:
-    """Remove a bridge that make_bridge made; quiet if it is gone."""
+def remove_link(state: State, name: str) -> None:
+    """Remove a bridge or a cable that was noted; quiet if it is gone."""
     if name in state.links and Path("/sys/class/net", name).exists():
-        _run("ip", "link", "delete", name)
+        run("ip", "link", "delete", name)
     state.forget("links", name)
 
 
@@ -33,13 +34,13 @@ def mount_memory(state: State, folder: Path, megabytes: int) -> None:
     state.note("mounts", str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     if not os.path.ismount(folder):
-        _run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "abm-lab", str(folder))
+        run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "abm-lab", str(folder))
 
 
 def unmount_below(state: State, folder: Path) -> None:
     """Unmount what lies below a folder of the lab: its own mounts and those Docker left."""
     for place in sorted(mounts_below(folder), reverse=True):
-        _run("umount", "--lazy", place)
+        run("umount", "--lazy", place)
     for place in [place for place in state.mounts if Path(place).is_relative_to(folder)]:
         state.forget("mounts", place)
 
@@ -51,7 +52,12 @@ def mounts_below(folder: Path) -> list[str]:
     return [place for place in places if Path(place).is_relative_to(folder)]
 
 
-def _run(*command: str) -> None:
+def short_name(kind: str, owner: str) -> str:
+    """A name for a link that no two owners share; Linux takes 15 letters."""
+    return f"{kind}{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
+
+
+def run(*command: str) -> None:
     """Run a program of the system. Raises LabError with what it said."""
     try:
         subprocess.run(

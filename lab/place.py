@@ -21,6 +21,8 @@ PROGRAMS = {
     "docker-proxy": "docker.io",
     "docker-registry": "docker-registry",
     "ip": "iproute2",
+    "sshd": "openssh-server",
+    "ssh-keygen": "openssh-client",
     "mmdebstrap": "mmdebstrap",
     "busybox": "busybox-static",
 }
