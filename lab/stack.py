@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lab.base_image import KEY, LEFT_OUT, PATH
 from lab.place import LabError, program
-from lab.pushing import Layer, Pusher, digest_of
+from lab.pushing import Image, Layer, Pusher, digest_of
 from lab.steps import step
 
 PACKAGES = "ca-certificates,postgresql,redis-server,util-linux"
@@ -24,6 +24,7 @@ IMAGES = {
     "library/redis": ("8-alpine", "lab-redis", "redis-server"),
 }
 """Repository -> tag of the compose file, entrypoint, command."""
+BASE = "lab/servers"
 BUILD_SECONDS = 300
 POSTGRES = """#!/bin/bash
 # What Docker Hub's docker-entrypoint.sh does, as far as abm's compose file needs it.
@@ -35,8 +36,11 @@ chown postgres "$PGDATA" /var/run/postgresql
 chmod 700 "$PGDATA"
 as_postgres() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
+  install -m 600 -o postgres /dev/null /tmp/password
+  echo "$password" >/tmp/password
   as_postgres initdb -D "$PGDATA" -U "$POSTGRES_USER" -E UTF8 --auth-local=trust \
-    --auth-host=scram-sha-256 --pwfile=<(echo "$password") >/dev/null
+    --auth-host=scram-sha-256 --pwfile=/tmp/password >/dev/null
+  rm /tmp/password
   echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
   as_postgres pg_ctl -D "$PGDATA" -w -o "-c listen_addresses=" start >/dev/null
   if [ "${POSTGRES_DB:-$POSTGRES_USER}" != postgres ]; then
@@ -53,7 +57,7 @@ set -euo pipefail
 [ "${1:-redis-server}" = redis-server ] && shift || true
 exec setpriv --reuid=redis --regid=redis --init-groups redis-server --protected-mode no "$@"
 """
-LINKS = """#!/bin/bash
+PROGRAM = """#!/bin/bash
 # Debian keeps them out of the PATH.
 exec "$(echo /usr/lib/postgresql/*/bin)/$(basename "$0")" "$@"
 """
@@ -61,25 +65,34 @@ exec "$(echo /usr/lib/postgresql/*/bin)/$(basename "$0")" "$@"
 
 def ensure(pusher: Pusher) -> None:
     """Both images in the registry, made now if they are not there. Raises LabError."""
-    key = digest_of("\0".join((PACKAGES, POSTGRES, REDIS, LINKS)).encode())
+    key = digest_of("\0".join((PACKAGES, POSTGRES, REDIS, PROGRAM)).encode())
     found = [pusher.find(name, tag) for name, (tag, _, _) in IMAGES.items()]
     if all(image and image.labels.get(KEY) == key for image in found):
         return
     with step("images of PostgreSQL and Redis"):
+        base = _base(pusher)
         scripts = {
             "usr/local/bin/lab-postgres": POSTGRES.encode(),
             "usr/local/bin/lab-redis": REDIS.encode(),
-            "usr/local/bin/pg_isready": LINKS.encode(),
+            "usr/local/bin/pg_isready": PROGRAM.encode(),
         }
-        layers = [Layer.of_gzip(_bootstrap()), Layer.of_files(scripts, executable=scripts)]
+        layer = Layer.of_files(scripts, executable=scripts)
         for name, (tag, entrypoint, command) in IMAGES.items():
-            run = {
-                "Entrypoint": [entrypoint],
-                "Cmd": [command],
-                "Env": [f"PATH={PATH}", "LANG=C.UTF-8"],
-                "Labels": {KEY: key},
-            }
-            pusher.push(name, tag, layers, run=run)
+            run = {"Entrypoint": [entrypoint], "Cmd": [command], "Labels": {KEY: key}}
+            pusher.push(name, tag, [layer], base=(BASE, base), run=run)
+
+
+def _base(pusher: Pusher) -> Image:
+    """Debian with both servers, from the registry if it is there."""
+    key = digest_of(PACKAGES.encode())
+    there = pusher.find(BASE)
+    if there is None or there.labels.get(KEY) != key:
+        run = {"Env": [f"PATH={PATH}", "LANG=C.UTF-8"], "Labels": {KEY: key}}
+        pusher.push(BASE, "latest", [Layer.of_gzip(_bootstrap())], run=run)
+        there = pusher.find(BASE)
+    if there is None:
+        raise LabError(f"The registry took {BASE} and does not have it.")
+    return there
 
 
 def _bootstrap() -> bytes:

@@ -32,7 +32,10 @@ class Command(BaseCommand):
         presence.start()
         worker_shutting_down.connect(_end_in_time, weak=False)
         app.Worker(
-            pool="threads", concurrency=settings.WORKER_THREADS, loglevel=settings.LOG_LEVEL
+            pool="threads",
+            concurrency=settings.WORKER_THREADS,
+            loglevel=settings.LOG_LEVEL,
+            quiet=True,
         ).start()
         presence.end()
 
