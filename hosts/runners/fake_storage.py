@@ -16,7 +16,7 @@ from hosts.runners.storage import FoundContainer, HostStorage, NotThere
 class FakeDisk:
     """What lies on it. Tests set the fields."""
 
-    use: DiskUse = DiskUse((), 0, 0, (), 0, (), 0, 0, ())
+    use: DiskUse = field(default_factory=lambda: DiskUse((), 0, 0, (), 0, (), 0, 0, ()))
     files: dict[str, list[StoredFile]] = field(default_factory=dict)
     """By the path or name of their folder or volume."""
     containers: dict[str, FoundContainer] = field(default_factory=dict)

@@ -281,7 +281,11 @@ class TestGuides:
         with pytest.raises(ValueError, match="cannot mark a line"):
             guides(KEY, host_id)
 
-    @pytest.mark.parametrize("public", ["", f"{KEY} x", f"{KEY}\n", "ssh-rsa AAAA"])
+    @pytest.mark.parametrize(
+        "public",
+        ["", f"{KEY} x", f"{KEY}\n", "ssh-rsa AAAA"],
+        ids=["none", "two", "with a line", "rsa"],  # a fresh key would give each worker other names
+    )
     def test_a_key_that_could_break_out_is_refused(self, public: str) -> None:
         with pytest.raises(ValueError, match="Ed25519"):
             key_line(public, "docker:gpu")
