@@ -15,7 +15,7 @@ from catalog.models import EngineType
 from engines.client import EngineClient
 from engines.contract import Health, ModelList
 from engines.models import Engine
-from engines.noting import note_engine
+from engines.noting import named, note_engine
 from engines.rows import write_models
 from hosts.models import Host
 from hosts.runners.base import EngineFailed
@@ -113,8 +113,8 @@ def detach_engine(engine: Engine, *, user: User | None) -> None:
     require_role(user, User.Role.ADMIN)
     if not engine.attached_url:
         raise Refused("NOT_ATTACHED", f"{engine} was installed here; uninstall it instead.")
-    pk = engine.pk
+    told = named(engine)
     text = f"{engine} was detached"
     note_engine("detach", engine, user=user)
     engine.delete()
-    announce("engines", "engine.removed", text=text, pk=pk)
+    announce("engines", "engine.removed", text=text, **told)

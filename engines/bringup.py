@@ -248,6 +248,7 @@ def settle(client: EngineClient, engine: Engine) -> None:
 def bring_down(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     """Stop it, whatever state it is in; a failed one becomes a stopped one."""
     run.step("stop", f"Stop the {what_runs(engine)}")
-    change_state(engine, S.STOPPING)
+    reason = "manual" if run.job.user_id else "inactivity"
+    change_state(engine, S.STOPPING, reason=reason)
     runner.stop(spec_of(engine), grace=settings.ENGINE_STOP_TIMEOUT)
-    change_state(engine, S.STOPPED, event=f"{engine} was stopped")
+    change_state(engine, S.STOPPED, event=f"{engine} was stopped", reason=reason)

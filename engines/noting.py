@@ -1,4 +1,4 @@
-"""What the audit is told of engines."""
+"""What the audit and events are told of engines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from typing import Any
 from accounts.audit import note
 from accounts.models import User
 from engines.models import Engine
+
+
+def named(engine: Engine) -> dict[str, Any]:
+    """What an event names an engine by; it is true still when the row is gone."""
+    return {
+        "pk": engine.pk,
+        "variant": engine.address,
+        "kind": engine.engine_type,
+        "name": engine.name,
+        "is_docker": engine.host.is_docker,
+    }
 
 
 def note_engine(

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from engines.models import Engine
+from engines.noting import named
 from jobs.events import announce
 
 S = Engine.State
@@ -30,7 +31,23 @@ ALLOWED: dict[str, frozenset[str]] = {
     S.MISSING: frozenset({S.INSTALLING, S.UNINSTALLING, S.STOPPED, S.ABSENT}),
     S.UNINSTALLING: frozenset({S.STOPPED, S.FAILED, S.ABSENT}),
 }
+MOST_TOLD = 500
+"""Characters of an error that an event carries."""
 GONE: dict[str, Any] = {"loaded_model": "", "memory_bytes": None, "started_at": None}
+
+
+MOST_TOLD = 500
+
+
+def named(engine: Engine) -> dict[str, Any]:
+    """What an event names an engine by; it is true still when the row is gone."""
+    return {
+        "pk": engine.pk,
+        "variant": engine.address,
+        "kind": engine.engine_type,
+        "name": engine.name,
+        "is_docker": engine.host.is_docker,
+    }
 
 
 def change_state(
@@ -40,13 +57,15 @@ def change_state(
     only_from: Iterable[str] | None = None,
     text: str = "",
     event: str = "",
+    reason: str = "",
     **values: Any,
 ) -> bool:
     """Move `engine` to `state`, with the other columns in `values`; False if it may not.
 
     The current state is compared and set in the database, so that of two that race one wins.
     A change away from failed clears the error, one to stopped or failed what only a live engine
-    has. `event` is the sentence for the list of last events.
+    has. `event` is the sentence for the list of last events, `reason` why it was stopped:
+    `manual` or `inactivity`.
     """
     sources = {old for old, news in ALLOWED.items() if state in news} | {state}
     if only_from is not None:
@@ -61,7 +80,12 @@ def change_state(
             state=state, state_at=now, seen_at=now, state_text=text, updated_at=now, **values
         )
         if moved:
-            announce("engines", "engine.changed", text=event, pk=engine.pk)
+            told = {**named(engine), "state": state, "was": engine.state, "reason": reason}
+            if state == S.RUNNING:
+                told |= {"port": engine.port, "model": values.get("loaded_model", "")}
+            elif state == S.FAILED:
+                told["error"] = str(values.get("error", ""))[:MOST_TOLD]
+            announce("engines", "engine.changed", text=event, **told)
     if moved:
         engine.refresh_from_db()
     return bool(moved)

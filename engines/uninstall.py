@@ -199,5 +199,6 @@ def forget_settings(engine: Engine, *, user: User | None) -> None:
     kept = Engine.objects.filter(pk=engine.pk, state=Engine.State.ABSENT)
     if Job.objects.filter(engine=engine, status__in=Job.OPEN).exists() or not kept.delete()[0]:
         raise Refused("STILL_INSTALLED", f"{engine} is installed, or about to be. Uninstall it.")
-    announce("engines", "engine.removed", text=f"Settings of {engine} are gone", pk=engine.pk)
+    text = f"Settings of {engine} are gone"
+    announce("engines", "engine.removed", text=text, pk=engine.pk)
     note_engine("forget_settings", engine, user=user)

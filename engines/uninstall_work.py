@@ -11,6 +11,7 @@ from django.utils import timezone
 from engines.bringup import mark_failed
 from engines.model_places import own_folder
 from engines.models import Engine
+from engines.noting import named
 from engines.spec import spec_of
 from engines.state import change_state
 from engines.uninstall import Removal, image_users, models_users
@@ -132,4 +133,4 @@ def _end_row(job: Job, engine: Engine, text: str) -> None:
             Engine.objects.filter(pk=pk).update(seen_at=timezone.now())
         else:
             Engine.objects.filter(pk=pk).delete()
-        announce("engines", "engine.removed", text=text, pk=pk)
+        announce("engines", "engine.removed", text=text, **named(engine))

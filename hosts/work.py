@@ -74,7 +74,8 @@ def probe(host: Host) -> Host:
     text = f"{host}: {host.state_text or host.get_state_display()}"
     changed = before != (host.state, host.state_text)
     if changed:
-        announce("hosts", "host.changed", text=text, pk=host.pk)
+        told = {"host": host.host_id, "state": host.state, "was": before[0]}
+        announce("hosts", "host.changed", text=text, pk=host.pk, **told)
     else:
         hint("hosts", "host.changed", pk=host.pk)
     return host

@@ -28,7 +28,7 @@ def claim(job_id: int) -> Job | None:
         )
         if not taken:
             return None
-        announce("jobs", "job.changed", pk=job_id)
+        announce("jobs", "job.changed", pk=job_id, status=Job.Status.RUNNING)
     job.refresh_from_db()
     return job
 

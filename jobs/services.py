@@ -92,7 +92,8 @@ def submit_job(
             f"{other} is still under way. Wait for it, or cancel it first.",
             job=other.pk,
         ) from error
-    announce("jobs", "job.changed", text=f"{job} was asked for", pk=job.pk)
+    text = f"{job} was asked for"
+    announce("jobs", "job.changed", text=text, pk=job.pk, status=job.status)
     _note(job, user)
     ring(job)
     return job
@@ -117,7 +118,8 @@ def cancel_job(job: Job, *, user: User | None) -> Job:
     if waiting.update(
         status=Job.Status.CANCELLED, cancel_requested_at=now, finished_at=now, error="Cancelled."
     ):
-        announce("jobs", "job.changed", text=f"{job} was cancelled", pk=job.pk)
+        status = Job.Status.CANCELLED
+        announce("jobs", "job.changed", text=f"{job} was cancelled", pk=job.pk, status=status)
     elif not Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING).update(
         cancel_requested_at=now
     ):
@@ -179,7 +181,8 @@ def end_lost_job(job: Job) -> bool:
         error=f"abm was stopped while this ran{step}. Nothing is stuck: press Retry.",
     )
     if ended:
-        announce("jobs", "job.changed", text=f"{job} failed: abm was stopped", pk=job.pk)
+        text, status = f"{job} failed: abm was stopped", Job.Status.FAILED
+        announce("jobs", "job.changed", text=text, pk=job.pk, status=status)
     return bool(ended)
 
 

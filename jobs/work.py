@@ -184,7 +184,7 @@ class JobRun:
             if is_ours:
                 words = {Job.Status.SUCCEEDED: "is done", Job.Status.CANCELLED: "was cancelled"}
                 told = f"{self.job} {words.get(status, 'failed: ' + error)}"
-                announce("jobs", "job.changed", text=told, pk=self.job.pk)
+                announce("jobs", "job.changed", text=told, pk=self.job.pk, status=status)
                 hint(f"job-{self.job.pk}", "job.changed", pk=self.job.pk)
         ring_next(self.job)
 
