@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,9 +18,12 @@ from pathlib import Path
 import docker
 import psutil
 
+from lab import network
 from lab.daemon import Daemon
 from lab.place import LabError, Place
 from lab.registry import Registry
+from lab.remote import Remote
+from lab.room import USER, Room
 from lab.state import State
 
 DATA_MEGABYTES = 4000
@@ -85,6 +89,92 @@ def own_daemon(
         _end(place, folder)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnRemote:
+    """A remote host that a test may cut off, freeze and set up anew."""
+
+    remote: Remote
+    state: State
+
+    @property
+    def url(self) -> str:
+        return self.remote.url
+
+    @property
+    def host_key(self) -> str:
+        return self.remote.host_key
+
+    def say(self, command: str, *, user: str = USER) -> str:
+        """What a person types there, and what is answered. Raises LabError with its complaint."""
+        said = self.remote.room.say(self.state, command, user=user)
+        if said.returncode:
+            raise LabError(f"{said.stdout}{said.stderr}")
+        return said.stdout
+
+    def cut(self) -> None:
+        """Pull the cable: nothing arrives, and nobody is told."""
+        self.remote.plug(is_in=False)
+
+    def mend(self) -> None:
+        self.remote.plug(is_in=True)
+
+    def freeze(self) -> None:
+        """Stop sshd where it stands, with all its connections; the kernel goes on answering."""
+        self.remote.signal_sshd(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.remote.signal_sshd(signal.SIGCONT)
+
+    def stop_sshd(self) -> None:
+        self.remote.stop_sshd(self.state)
+
+    def start_sshd(self) -> None:
+        self.remote.start(self.state)
+
+    def stop_docker(self) -> None:
+        """As `systemctl stop docker`."""
+        self.remote.daemon.quit(self.state)
+
+    def start_docker(self) -> None:
+        self.remote.start_docker(self.state)
+
+    def replace_host_key(self) -> None:
+        """As when the machine was set up anew."""
+        self.stop_sshd()
+        self.remote.replace_host_key()
+        self.start_sshd()
+
+
+@contextlib.contextmanager
+def own_remote(
+    place: Place, *, has_card: bool = False, sshd_options: str = "", registry: str = ""
+) -> Iterator[OwnRemote]:
+    """A remote host with an empty daemon, its data in memory.
+
+    `registry` is the one that a door leads to; the lab's own if none is named.
+    """
+    folder = _new_folder(place)
+    own = OwnRemote(
+        Remote(
+            "docker",
+            folder,
+            registry or place.registry,
+            bridge=network.short_name("abmr", str(folder)),
+            network_number=_free_subnet(76),
+            number=11,
+            has_card=has_card,
+            sshd_options=sshd_options,
+            data_megabytes=DATA_MEGABYTES,
+        ),
+        _state(place, folder),
+    )
+    try:
+        own.remote.start(own.state)
+        yield own
+    finally:
+        _end(place, folder)
+
+
 @contextlib.contextmanager
 def own_registry(place: Place) -> Iterator[Registry]:
     """An empty registry on a free port."""
@@ -105,9 +195,14 @@ def end_leftovers(place: Place) -> None:
 
 def _end(place: Place, folder: Path) -> None:
     state = _state(place, folder)
+    room = Room("docker", folder / "room")
+    room.thaw()
     Daemon("docker", folder, place.registry).stop(state)
+    room.stop(state)
     for name in list(state.processes):
         state.end(name)
+    for name in list(state.links):
+        network.remove_link(state, name)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -125,10 +220,10 @@ def _new_folder(place: Place) -> Path:
     return folder
 
 
-def _free_subnet() -> int:
-    """A number whose 10.77.<number>.0/24 no interface of this machine has."""
+def _free_subnet(second: int = 77) -> int:
+    """A number whose 10.<second>.<number>.0/24 no interface of this machine has."""
     taken = {row.address for rows in psutil.net_if_addrs().values() for row in rows}
-    free = [number for number in SUBNETS if f"10.77.{number}.1" not in taken]
+    free = [number for number in SUBNETS if f"10.{second}.{number}.1" not in taken]
     if not free:
         raise LabError("All networks for daemons of tests are taken: python -m lab down")
     return secrets.choice(free)

@@ -150,9 +150,7 @@ class Remote:
 
     def stop(self, state: State) -> None:
         """End it with its containers; its images stay on the disk."""
-        for one in self.room.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.resume()
+        self.room.thaw()
         self.daemon.stop(state)
         for name in (self.sshd, self._door):
             state.end(name)

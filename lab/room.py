@@ -133,11 +133,17 @@ class Room:
             return []
         return [one for one in psutil.process_iter() if _namespace(one.pid) == namespace]
 
-    def stop(self, state: State) -> None:
-        """End all that is in it, and with that the room itself and its cable."""
+    def thaw(self) -> None:
+        """Let everything go on that was stopped."""
         for one in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.resume()
+
+    def stop(self, state: State) -> None:
+        """End all that is in it, and with that the room itself and its cable."""
+        self.thaw()
+        for one in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
                 end(one, seconds=0)
         state.end(self.process, seconds=0)
         network.remove_link(state, self.cable)

@@ -12,17 +12,24 @@ from playwright.sync_api import Browser, sync_playwright
 
 from lab.faulty_registry import FaultyRegistry
 from lab.fleet import NOT_UP, Lab
-from lab.own import OwnDaemon, own_daemon, own_registry
+from lab.own import OwnDaemon, own_daemon, own_registry, own_remote
 from lab.place import LabError, the_place
 from lab.pushing import Pusher
 from lab.registry import Registry
 from tests.browser.conftest import CHROMIUM
+from tests.fleet.remotes import Box, let_in
 
 
 class MakeDaemon(Protocol):
     """Starts one more daemon with options of own_daemon; it ends with the test."""
 
     def __call__(self, **options: Any) -> OwnDaemon: ...
+
+
+class MakeBox(Protocol):
+    """Starts one more remote host with options of own_remote; it ends with the test."""
+
+    def __call__(self, **options: Any) -> Box: ...
 
 
 @pytest.fixture(scope="session")
@@ -109,3 +116,26 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def shared_box(lab: Lab) -> Iterator[Box]:
+    """A remote host with a simulated card that the tests of one file share: do not break it."""
+    with own_remote(lab.place, has_card=True) as own:
+        yield let_in(own)
+
+
+@pytest.fixture
+def make_box(lab: Lab) -> Iterator[MakeBox]:
+    with contextlib.ExitStack() as stack:
+
+        def make(**options: Any) -> Box:
+            return let_in(stack.enter_context(own_remote(lab.place, **options)))
+
+        yield make
+
+
+@pytest.fixture
+def box(make_box: MakeBox) -> Box:
+    """A remote host of this test's own, reached by SSH, to be broken at will."""
+    return make_box()
