@@ -2,7 +2,7 @@
 deadline, a sign of life that never waits, and no growth with the number of channels.
 
 It uses paramiko's insides (`_channels`, `_send_user_message`, `_parse_channel_open_*`), so the
-version is pinned below 6 and tests/hosts/test_ssh_transport.py holds it to them.
+version is pinned below 6 and tests/hosts/test_ssh_link.py tries each of them on a real sshd.
 """
 
 from __future__ import annotations
