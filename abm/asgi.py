@@ -22,7 +22,7 @@ from servestatic import ServeStaticASGI
 from abm.middleware import answer_of
 from abm.routing import websocket_urlpatterns
 from accounts.refused import Refused
-from engines.waiting import Waiting
+from jobs.waiting import Waiting
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

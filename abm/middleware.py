@@ -12,14 +12,16 @@ from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import DisallowedHost
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render, resolve_url
 from django.utils.deprecation import MiddlewareMixin
 
 from accounts.refused import Refused
+from accounts.rest import is_api, problem
 
 log = logging.getLogger(__name__)
 
+BUG = Refused("INTERNAL_ERROR", "abm failed; its log says more. Try again.", status=500)
 PORT_AT_END = re.compile(r":\d*$")
 
 
@@ -55,10 +57,18 @@ class SignedInMiddleware(LoginRequiredMiddleware):
 
 
 class RefusedMiddleware(MiddlewareMixin):
-    """Turns Refused into the answer that fits who asked: a part, a page, or JSON."""
+    """Turns Refused into the answer that fits who asked: a part, a page, or JSON.
+
+    A program gets a code for a bug as well, and not a word of it; the log has the traceback.
+    """
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        return answer_of(request, exception) if isinstance(exception, Refused) else None
+        if isinstance(exception, Refused):
+            return answer_of(request, exception)
+        if not is_api(request) or isinstance(exception, Http404):
+            return None
+        log.error("%s %s failed", request.method, request.path, exc_info=exception)
+        return answer_of(request, BUG)
 
 
 class FullDiskMiddleware(MiddlewareMixin):
@@ -88,10 +98,8 @@ def _is_full_disk(error: Exception) -> bool:
 
 def answer_of(request: HttpRequest, refused: Refused) -> HttpResponse:
     """A refusal as htmx, a browser or a program wants it, with its status."""
-    if request.path.startswith("/api/"):
-        values = ";".join(f"{key}:{value}" for key, value in refused.params.items())
-        detail = f"[{refused.code}]{values}"
-        return JsonResponse({"detail": detail}, status=refused.status)
+    if is_api(request):
+        return JsonResponse(problem(refused), status=refused.status)
     context = {"kind": "error", "text": refused.message, "code": refused.code}
     if request.headers.get("HX-Request") == "true":
         answer = render(request, "parts/_message.html", context, status=refused.status)

@@ -59,6 +59,8 @@ try:
     CATALOG_URL = read.url("CATALOG_URL", SEED_CATALOG, ["https", "http"])
     CATALOG_SYNC = read.flag("CATALOG_SYNC", default=True)
     UPDATE_CHECK_HOURS = read.number("UPDATE_CHECK_HOURS", 6, least=0, most=10_000)
+    API_READS_PER_MINUTE = read.number("API_READS_PER_MINUTE", 100_000, least=0, most=10_000_000)
+    API_WRITES_PER_MINUTE = read.number("API_WRITES_PER_MINUTE", 600, least=0, most=10_000_000)
     MAX_UPLOAD_MB = read.number("MAX_UPLOAD_MB", 100, least=1, most=100_000)
     MAX_IMAGE_MB = read.number("MAX_IMAGE_MB", 40_000, least=1, most=1_000_000)
     JOBS_PER_HOST = read.number("JOBS_PER_HOST", 2, least=1, most=64)
@@ -121,6 +123,7 @@ INSTALLED_APPS = [
     "channels",
     "django_htmx",
     "csp",
+    "ninja",
     "accounts",
     "jobs",
     "catalog",
@@ -130,6 +133,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "abm.middleware.NamedHostMiddleware",
+    "abm.api_door.BareApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

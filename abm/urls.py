@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from abm import views
+from abm.api import shutdown
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -16,4 +17,10 @@ urlpatterns = [
     path("hosts/", include("hosts.urls")),
     path("jobs/", include("jobs.urls")),
     path("admin/", admin.site.urls),
+    path("api/", include("abm.api")),
+    path("shutdown", shutdown),
+    path("engine-hosts", views.engine_hosts),
+    path("engine-hosts/", views.engine_hosts),
+    path("engine-hosts/<str:host_id>", views.engine_host),
+    path("engine-hosts/<str:host_id>/", views.engine_host),
 ]

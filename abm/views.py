@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import cast
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
@@ -77,3 +77,15 @@ def style(request: HttpRequest) -> HttpResponse:
         "long_ago": now - timedelta(hours=3),
     }
     return render(request, "style.html", context)
+
+
+@require_GET
+def engine_hosts(request: HttpRequest) -> HttpResponse:
+    """What the API's contract calls the list of hosts, for somebody who opens it in a browser."""
+    return redirect("hosts:list")
+
+
+@require_GET
+def engine_host(request: HttpRequest, host_id: str) -> HttpResponse:
+    """The page of the host of this id."""
+    return redirect("hosts:host", pk=get_object_or_404(Host, host_id=host_id).pk)

@@ -13,6 +13,8 @@ from django.utils import timezone
 from catalog.models import EngineType, Variant
 from engines.image_models import ImageCheck as ImageCheck
 from engines.results import Quality, Segment, curl_of, quality_of, segments_of
+from engines.stored_settings import StoredSettings as StoredSettings
+from engines.stored_settings import engine_setting
 from hosts.models import Host
 
 
@@ -128,6 +130,7 @@ class Engine(models.Model):
     secrets = models.JSONField(default=dict, blank=True, help_text="{NAME: encrypted value}")
     default_language = models.CharField(max_length=16, blank=True)
     is_default = models.BooleanField(default=False)
+    is_enabled = models.BooleanField(default=True, help_text="Off: it cannot be started.")
     keep_running = models.BooleanField(default=False)
     restarts_on_change = models.BooleanField(default=False)
     crash_count = models.PositiveIntegerField(default=0, help_text="In a row.")
@@ -180,7 +183,9 @@ class Engine(models.Model):
     @property
     def idle_limit(self) -> int:
         """Minutes unused after which it is stopped; 0 for never."""
-        return settings.ENGINE_IDLE_MINUTES if self.idle_minutes is None else self.idle_minutes
+        if self.idle_minutes is not None:
+            return self.idle_minutes
+        return int(engine_setting("inactivityTimeoutMinutes"))
 
     @property
     def stops_at(self) -> datetime | None:

@@ -14,6 +14,7 @@ from accounts.roles import require_role
 from engines.models import Engine
 from engines.noting import note_engine
 from engines.schema import parameters_of, validated_parameters
+from engines.services import set_default_model
 from jobs.events import announce
 
 
@@ -64,6 +65,34 @@ def set_language(engine: Engine, *, language: str, user: User | None) -> Engine:
     after = columns(engine, "default_language")
     note_engine("language", engine, user=user, before=before, after=after)
     return _saved(engine, ["default_language"], "")
+
+
+@transaction.atomic
+def set_preferences(
+    engine: Engine,
+    *,
+    model: str | None,
+    language: str | None,
+    parameters: Mapping[str, Any] | None,
+    user: User | None,
+) -> Engine:
+    """Several at once, or none of them; None leaves one as it is.
+
+    Raises Refused MODEL_NOT_FOUND, LANGUAGE_UNKNOWN or PARAMETERS_INVALID.
+    """
+    require_role(user, User.Role.OPERATOR)
+    if parameters is not None:
+        engine = set_parameters(engine, values=parameters, user=user)
+    if language is not None:
+        engine = set_language(engine, language=language, user=user)
+    if model:
+        row = engine.engine_models.filter(name=model).first()
+        if row is None:
+            raise Refused(
+                "MODEL_NOT_FOUND", f"{engine} has no model “{model[:80]}”.", status=404, model=model
+            )
+        set_default_model(row, user=user)
+    return engine
 
 
 @transaction.atomic

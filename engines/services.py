@@ -182,9 +182,16 @@ def start_engine(engine: Engine, *, user: User | None, model: str = "") -> Job |
     _require_installed(engine)
     if engine.is_running and not model:
         return None
+    require_enabled(engine)
     require_variables(engine)
     _check_model(engine, model)
     return _submit(engine, Action.START, user, model=model)
+
+
+def require_enabled(engine: Engine) -> None:
+    """Refuse for an engine that was switched off."""
+    if not engine.is_enabled:
+        raise Refused("ENGINE_START_DISABLED", f"{engine} is switched off. Switch it on first.")
 
 
 def stop_engine(engine: Engine, *, user: User | None) -> Job | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, cast
 
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
@@ -14,11 +14,11 @@ from accounts.refused import Refused
 from engines import trials
 from engines.models import Engine, Trial
 from engines.schema import read_texts
-from engines.waiting import answer_later
+from jobs.waiting import answer_later
 
 
 @require_POST
-def try_engine(request: HttpRequest, pk: int) -> HttpResponse:
+def try_engine(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Use the engine once and answer with the result as a part."""
     user = cast(User, request.user)
     engine = get_object_or_404(Engine.objects.select_related("host"), pk=pk)

@@ -65,9 +65,10 @@ def engines_with_updates() -> QuerySet[Engine]:
     return newer.exclude(pk__in=at_work).select_related("host")
 
 
-def update_engine(engine: Engine, *, user: User | None) -> Job:
+def update_engine(engine: Engine, *, user: User | None, is_forced: bool = False) -> Job:
     """Pull the newest image, try it, and go back by itself if it does not pass.
 
+    `is_forced` pulls also where nothing newer is known.
     Raises Refused NO_IMAGE, BUILT_HERE, UP_TO_DATE or HOST_NOT_READY.
     """
     require_role(user, User.Role.OPERATOR, host=engine.host_id)
@@ -75,7 +76,7 @@ def update_engine(engine: Engine, *, user: User | None) -> Job:
         raise Refused("NO_IMAGE", f"{engine} runs from no image that could be updated.")
     if engine.is_built_here:
         raise Refused("BUILT_HERE", f"{engine} was built or loaded here. Build it again instead.")
-    if not engine.update_digest:
+    if not engine.update_digest and not is_forced:
         raise Refused("UP_TO_DATE", f"No newer image of {engine} is known. Check now, then update.")
     return _submit(engine, Job.Action.UPDATE, user)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath, PureWindowsPath
+
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -98,8 +100,13 @@ def set_host_enabled(host: Host, *, is_enabled: bool, user: User | None) -> Host
 
 
 def set_host_paths(host: Host, *, samples: str, models: str, user: User | None) -> Host:
-    """Where speaker samples and models lie on the host; empty keeps abm's own folders."""
+    """Where speaker samples and models lie on the host; empty keeps abm's own folders.
+
+    Raises Refused PATH_INVALID.
+    """
     require_role(user, User.Role.ADMIN)
+    for path in (samples.strip(), models.strip()):
+        _check_path(path)
     before = columns(host, "samples_path", "models_path")
     host.samples_path = samples.strip() or str(settings.DATA_DIR / "samples")
     host.models_path = models.strip() or str(settings.DATA_DIR / "models")
@@ -107,6 +114,19 @@ def set_host_paths(host: Host, *, samples: str, models: str, user: User | None) 
     note("host.paths", host, user=user, before=before, after=columns(host, *before))
     announce("hosts", "host.changed", pk=host.pk)
     return host
+
+
+def _check_path(path: str) -> None:
+    """A folder of Linux, macOS or Windows, written whole; empty is none."""
+    is_whole = PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
+    has_tricks = not path.isprintable() or ".." in PureWindowsPath(path).parts
+    if path and (not is_whole or has_tricks or len(path) > 500):
+        raise Refused(
+            "PATH_INVALID",
+            f"“{path[:80]}” is no whole path. Write one like /srv/models or D:\\models; "
+            "“..” must not be in it.",
+            status=400,
+        )
 
 
 @transaction.atomic

@@ -58,6 +58,20 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="StoredSettings",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("category", models.CharField(max_length=20, unique=True)),
+                ("value", models.JSONField(default=dict)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+            ],
+        ),
+        migrations.CreateModel(
             name="Engine",
             fields=[
                 (
@@ -249,6 +263,10 @@ class Migration(migrations.Migration):
                 ),
                 ("default_language", models.CharField(blank=True, max_length=16)),
                 ("is_default", models.BooleanField(default=False)),
+                (
+                    "is_enabled",
+                    models.BooleanField(default=True, help_text="Off: it cannot be started."),
+                ),
                 ("keep_running", models.BooleanField(default=False)),
                 ("restarts_on_change", models.BooleanField(default=False)),
                 ("crash_count", models.PositiveIntegerField(default=0, help_text="In a row.")),

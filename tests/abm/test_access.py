@@ -20,6 +20,8 @@ from tests.engines.factories import make_engine
 from tests.pages.factories import HTMX, browser_of, make_job, make_user
 
 OPEN = {"accounts/login/", "accounts/setup/<str:token>/"}
+PROGRAMS = {one for one in patterns() if one.startswith("api/") or one == "shutdown"}
+"""What answers in JSON; tests/api/test_roles.py asks for each of them as everybody."""
 OWN = {"accounts/logout/", "accounts/users/<int:pk>/password/"}
 """What everybody may do: sign out, and set one's own password."""
 FOR_ADMINS = [
@@ -64,7 +66,7 @@ def asked(pattern: str, values: dict[str, dict[str, int]]) -> str:
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-@pytest.mark.parametrize("pattern", [one for one in patterns() if one not in OPEN])
+@pytest.mark.parametrize("pattern", [one for one in patterns() if one not in OPEN | PROGRAMS])
 def test_nobody_gets_in_without_a_login(
     client: Client, values: dict[str, dict[str, int]], pattern: str, method: str
 ) -> None:
@@ -79,7 +81,12 @@ def test_nobody_gets_in_without_a_login(
 
 
 @pytest.mark.parametrize(
-    "pattern", [one for one in patterns() if one not in OPEN | OWN and not one.startswith("admin/")]
+    "pattern",
+    [
+        one
+        for one in patterns()
+        if one not in OPEN | OWN | PROGRAMS and not one.startswith("admin/")
+    ],
 )
 def test_a_viewer_changes_nothing(
     viewer: Client, values: dict[str, dict[str, int]], pattern: str

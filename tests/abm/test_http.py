@@ -91,7 +91,10 @@ def test_a_program_gets_a_refusal_as_its_code(rf: RequestFactory) -> None:
     answer = answer_of(rf.post("/api/engines/1/start"), REFUSED)
 
     assert answer.status_code == 409
-    assert json.loads(answer.content) == {"detail": "[HOST_BUSY]host:local;jobs:2"}
+    assert json.loads(answer.content) == {
+        "detail": "[HOST_BUSY]host:local;jobs:2",
+        "message": "This machine is busy; wait.",
+    }
 
 
 def test_a_refusal_is_never_markup(rf: RequestFactory) -> None:

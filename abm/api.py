@@ -1,0 +1,204 @@
+"""The API: every app's endpoints behind one door, errors in one form, one OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.urls import URLPattern, path, re_path
+from django.views.decorators.csrf import csrf_exempt
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from ninja.parser import Parser
+
+from abm import api_about
+from abm.api_door import door, refusal
+from accounts import api as people
+from accounts.refused import Refused
+from catalog import api as catalog
+from engines import (
+    api,
+    api_container,
+    api_hosts,
+    api_install,
+    api_lists,
+    api_more,
+    api_settings,
+    api_through,
+    api_updates,
+)
+from hosts import api as hosts
+from jobs import api as jobs
+
+LISTS = {
+    "health",
+    "engine-hosts",
+    "engines/status",
+    "engines/catalog",
+    "catalog/sources",
+    "catalog/entries",
+}
+"""Answered from memory until something changes."""
+LARGE = {f"engines/<variant_id>/{name}" for name in api_through.OPERATIONS}
+"""May be sent MAX_UPLOAD_MB: sound on its way to an engine."""
+ROOMS = (
+    api_about,
+    hosts,
+    api_hosts,
+    api_lists,
+    api_install,
+    api_updates,
+    api,
+    api_more,
+    api_container,
+    api_through,
+    catalog,
+    jobs,
+    api_settings,
+    people,
+)
+"""In this order: an address that is written out stands before one that takes any name."""
+BARE = (
+    "",
+    "health",
+    "engine-hosts",
+    "engine-hosts/prepare",
+    "engine-hosts/<host_id>",
+    "engine-hosts/<host_id>/test",
+    "engine-hosts/<host_id>/volumes",
+    "engine-hosts/<host_id>/public-key",
+    "engines/catalog/sync",
+    "engines/<variant_id>/install",
+    "engines/<variant_id>/uninstall",
+    "engines/<variant_id>/check-update",
+    "engines/<variant_id>/pull-update",
+)
+"""Paths that the contract writes without `/api`: they are there for tokens alone."""
+SHOWN_INPUT = 100
+PRIVATE_FIELDS = {"password", "token", "secret", "value"}
+
+DESCRIPTION = """\
+Everything that abm's pages do. Send a token, made on your profile page:
+`Authorization: Bearer <token>` or `X-API-Key: <token>`.
+
+Keys are camelCase; requests may use snake_case as well. A trailing slash changes nothing.
+Errors are `{"detail": "[CODE]key:value;key:value", "message": "A sentence."}`; `;`, `%` and line
+ends in values are percent-encoded. Times are UTC, sizes bytes, what is unknown is null.
+"""
+
+
+class StrictParser(Parser):
+    """JSON as it is defined: no NaN, no number that takes a second to read."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        return json.loads(request.body, parse_constant=_no_number)
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+rest = NinjaAPI(
+    title="abm",
+    version=settings.VERSION,
+    description=DESCRIPTION,
+    docs_url=None,
+    openapi_url=None,
+    parser=StrictParser(),
+    urls_namespace="api",
+    servers=[{"url": "/", "description": "This abm"}],
+)
+for room in ROOMS:
+    rest.add_router("", room.router)
+
+
+@rest.exception_handler(Refused)
+def refused(request: HttpRequest, error: Refused) -> HttpResponse:
+    return refusal(error)
+
+
+@rest.exception_handler(Http404)
+def not_found(request: HttpRequest, error: Http404) -> HttpResponse:
+    return JsonResponse({"detail": "Not Found"}, status=404)
+
+
+@rest.exception_handler(ValidationError)
+def unfit(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """What does not fit, value by value; the value itself where it is short and no secret."""
+    rows = [_unfit_row(row) for row in error.errors[:50]]
+    return JsonResponse({"detail": rows}, status=422)
+
+
+def _unfit_row(row: dict[str, Any]) -> dict[str, Any]:
+    place = [part for part in row.get("loc", ()) if part not in {"wish", "wanted"}]
+    told = {"type": row["type"], "loc": place, "msg": row["msg"]}
+    given = row.get("input")
+    is_plain = isinstance(given, str | int | float | bool) or given is None
+    is_private = bool(PRIVATE_FIELDS & {str(part).lower() for part in place})
+    if is_plain and not is_private and len(str(given)) <= SHOWN_INPUT:
+        told["input"] = given
+    return told
+
+
+@rest.exception_handler(HttpError)
+def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
+    """The framework itself says no: a body that is no JSON."""
+    row = {"type": "json_invalid", "loc": ["body"], "msg": "The body is no JSON that can be read."}
+    return JsonResponse({"detail": [row]}, status=422)
+
+
+@rest.exception_handler(Exception)
+def failed(request: HttpRequest, error: Exception) -> HttpResponse:
+    """A bug: the middleware logs it and answers without a word of it."""
+    raise error
+
+
+def openapi(request: HttpRequest) -> HttpResponse:
+    """The document of all this."""
+    return JsonResponse(document())
+
+
+def document() -> dict[str, Any]:
+    """OpenAPI 3.1, without the spellings that are there for others' clients."""
+    return dict(rest.get_openapi_schema(path_prefix="api/"))
+
+
+def _nowhere(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"detail": "Not Found"}, status=404)
+
+
+@csrf_exempt
+@login_not_required
+def shutdown(request: HttpRequest) -> HttpResponse:
+    """The contract has it; nobody ends abm over the network."""
+    return refusal(Refused("SHUTDOWN_FORBIDDEN", "abm is ended where it was started.", status=403))
+
+
+def _addresses() -> Iterator[tuple[str, Any]]:
+    """Each operation's address and its view behind the door."""
+    for pattern in rest.urls[0]:
+        if not isinstance(pattern, URLPattern) or pattern.name == "api-root":
+            continue  # the framework's own, without an answer
+        route = str(pattern.pattern).rstrip("/")
+        yield route, door(pattern.callback, is_list=route in LISTS, is_large=route in LARGE)
+
+
+def both(route: str, view: Any) -> list[URLPattern]:
+    """With and without a slash at its end."""
+    return [path(route, view), path(f"{route}/", view)] if route else [path("", view)]
+
+
+addresses = dict(_addresses())
+nowhere = re_path(r"", door(_nowhere))
+forbidden = both("shutdown", shutdown)
+urlpatterns: list[Any] = [
+    *forbidden,
+    path("openapi.json", door(openapi, is_list=True)),
+    *(pattern for route, view in addresses.items() for pattern in both(route, view)),
+    nowhere,
+]
+"""Below `/api/`."""
