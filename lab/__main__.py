@@ -1,4 +1,4 @@
-"""`python -m lab up | down | status | env`."""
+"""`python -m lab up | down | status | can | env`, and `paste HOST`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,14 @@ def main() -> int:
     verbs = words.add_subparsers(dest="verb", required=True)
     for verb, meaning in VERBS.items():
         verbs.add_parser(verb, help=meaning)
-    verb = words.parse_args().verb
+    paste = verbs.add_parser("paste", help="type on a remote host what comes in on this input")
+    paste.add_argument("host", help="gpu1 or cpu1")
+    said = words.parse_args()
     try:
-        return _do(verb, Lab(the_place()))
+        if said.verb == "paste":
+            print(Lab(the_place()).paste(said.host, sys.stdin.read()), end="")
+            return 0
+        return _do(said.verb, Lab(the_place()))
     except LabError as error:
         print(error, file=sys.stderr)
         return 1

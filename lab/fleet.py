@@ -120,7 +120,17 @@ class Lab:
             f"ABM_LAB_REGISTRY={self.place.registry}\n"
             f"ABM_LAB_CATALOG={self.place.catalog_url}\n"
             f"CATALOG_URL={self.place.catalog_url}\n"
+            f"ABM_LAB_REMOTES='{' '.join(one.url for one in self.remotes)}'\n"
         )
+
+    def paste(self, name: str, command: str) -> str:
+        """Type a command on a remote host as the user who may use Docker. Raises LabError."""
+        found = next((one for one in self.remotes if one.name == name), None)
+        if found is None:
+            known = " and ".join(one.name for one in self.remotes)
+            raise LabError(f"There is no remote host {name}; there are {known}.")
+        said = found.room.say(State(self.place), command)
+        return said.stdout + said.stderr
 
     def require_up(self) -> None:
         """Raises LabError when the lab is down."""

@@ -193,7 +193,7 @@ class Remote:
 
     def sshd_processes(self) -> list[psutil.Process]:
         """The listener and those of each connection."""
-        return [one for one in self.room.processes() if one.name() == "sshd"]
+        return [one for one in self.room.processes() if one.info["name"] == "sshd"]
 
     def signal_sshd(self, number: signal.Signals) -> None:
         for one in self.sshd_processes():

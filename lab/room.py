@@ -126,12 +126,12 @@ class Room:
         )
 
     def processes(self) -> list[psutil.Process]:
-        """All that run in its network, the holder too."""
+        """All that run in its network, the holder too, with `info["name"]`."""
         try:
             namespace = (self.folder / "namespace").read_text().strip()
         except OSError:
             return []
-        return [one for one in psutil.process_iter() if _namespace(one.pid) == namespace]
+        return [one for one in psutil.process_iter(["name"]) if _namespace(one.pid) == namespace]
 
     def thaw(self) -> None:
         """Let everything go on that was stopped."""
