@@ -22,11 +22,12 @@ USER, GUEST = "anna", "guest"
 """The first may use Docker, the second may not."""
 SECONDS = 15
 POLL_SECONDS = 0.01
-PASSWD = """\
+HOMES = "/home"
+PASSWD = f"""\
 root:x:0:0:root:/root:/bin/sh
 sshd:x:20009:65534::/run/sshd:/usr/sbin/nologin
-anna:x:20001:20001::/home/anna:/bin/sh
-guest:x:20002:20002::/home/guest:/bin/sh
+anna:x:20001:20001::{HOMES}/anna:/bin/sh
+guest:x:20002:20002::{HOMES}/guest:/bin/sh
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
 GROUP = """\
@@ -113,7 +114,7 @@ class Room:
     ) -> subprocess.CompletedProcess[str]:
         """Run what somebody types there."""
         words = ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "env", "-i"]
-        home = "/root" if user == "root" else f"/home/{user}"
+        home = "/root" if user == "root" else f"{HOMES}/{user}"
         paths = [f"HOME={home}", "PATH=/run/programs:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]
         return subprocess.run(
             [*self.inside(state), *words, *paths, "sh", "-s"],
