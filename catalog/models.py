@@ -147,7 +147,10 @@ class CatalogEntry(models.Model):
 
     @property
     def vram_bytes(self) -> int | None:
-        """What its models need at least, where the source says so."""
+        """What it, or the smallest of its models, needs, where the source says so."""
+        own = (self.extra.get("abm") or {}).get("vram_mb")
+        if isinstance(own, int | float):
+            return int(own * 1_000_000)
         sizes = [row.get("vram_gb") for row in self.effective("model_rows")]
         known = [size for size in sizes if isinstance(size, int | float)]
         return int(min(known) * 1_000_000_000) if known else None

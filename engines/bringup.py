@@ -13,6 +13,7 @@ from accounts.refused import Refused
 from engines.client import EngineClient, EngineUnreachable
 from engines.contract import Health
 from engines.environment import require_variables
+from engines.gpu_choice import before_start, device_text, require_gpu
 from engines.models import Engine
 from engines.patience import Patience
 from engines.reach import client_of
@@ -50,10 +51,12 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
     try:
         run.step("start", f"Start the {what_runs(engine)}")
         change_state(engine, S.STARTING, event=f"{engine} is starting")
+        for line in before_start(engine):
+            run.line(line)
         endpoint = runner.start(spec)
         Engine.objects.filter(pk=engine.pk).update(port=endpoint.port, url=endpoint.url)
         engine.port, engine.url = endpoint.port, endpoint.url
-        run.line(f"Started; waiting for it to answer at {endpoint.url}")
+        run.line(f"Started; waiting for it to answer at {engine.place}")
         run.progress(20)
         with client_of(engine) as client:
             run.step("answer", "Wait until it answers")
@@ -62,7 +65,7 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
             run.progress(50)
             if client.speaks_contract:
                 load(run, runner, spec, client, engine, model=model)
-            settle(client, engine)
+            settle(client, engine, is_start=True)
             patience.report()
     except Cancelled:
         runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
@@ -231,12 +234,18 @@ def pick_model(engine: Engine, client: EngineClient) -> str:
     return known[0].name if known else "default"
 
 
-def settle(client: EngineClient, engine: Engine) -> None:
-    """Running: write down what the engine says of itself."""
+def settle(client: EngineClient, engine: Engine, *, is_start: bool = False) -> None:
+    """Running: write down what the engine says of itself.
+
+    Raises NoGpu at a start that took the CPU, where that is forbidden.
+    """
     health = client.health(timeout=settings.ENGINE_HEALTH_CHECK_TIMEOUT)
+    if is_start:
+        require_gpu(engine, health.device or "")
     change_state(
         engine,
         S.RUNNING,
+        text=device_text(engine, health.device or ""),
         event=f"{engine} is running",
         loaded_model=health.current_engine_model or "",
         device=health.device or "",

@@ -13,6 +13,7 @@ from django.utils import timezone
 from catalog.models import EngineType, Variant
 from engines.image_models import ImageCheck as ImageCheck
 from engines.results import Quality, Segment, curl_of, quality_of, segments_of
+from engines.sources.recipe import is_local
 from engines.stored_settings import StoredSettings as StoredSettings
 from engines.stored_settings import engine_setting
 from hosts.models import Host
@@ -80,6 +81,9 @@ class Engine(models.Model):
     )
     uses_gpu = models.BooleanField(default=False)
     gpus = models.JSONField(default=list, blank=True, help_text="UUIDs; empty takes every card.")
+    forbids_cpu = models.BooleanField(
+        default=False, help_text="A start that ends up on the CPU instead of its GPU fails."
+    )
     ports = models.JSONField(default=list, blank=True, help_text="[PortBinding]")
     mounts = models.JSONField(default=list, blank=True, help_text="[Mount]")
     limits = models.JSONField(
@@ -159,6 +163,13 @@ class Engine(models.Model):
         return f"{self.name}:{self.host.host_id}"
 
     @property
+    def place(self) -> str:
+        """Where it answers, in words."""
+        if self.host.is_remote:
+            return f"port {self.port} of {self.host}, through SSH"
+        return self.url
+
+    @property
     def is_installed(self) -> bool:
         return self.state in self.INSTALLED
 
@@ -171,6 +182,11 @@ class Engine(models.Model):
         return self.state == self.State.RUNNING
 
     @property
+    def fell_back(self) -> bool:
+        """It runs on the CPU and was to use a GPU."""
+        return self.is_running and self.uses_gpu and self.device.lower().startswith("cpu")
+
+    @property
     def has_update(self) -> bool:
         """There is a newer image, and not one that this engine came back from."""
         return self.update_digest not in ("", self.skipped_digest)
@@ -178,7 +194,8 @@ class Engine(models.Model):
     @property
     def is_built_here(self) -> bool:
         """Its image was built or loaded on its host, so that no registry knows it."""
-        return bool(self.image_found) and not self.image_found.get("repo_digests")
+        is_unknown = is_local(self.image) or not self.image_found.get("repo_digests")
+        return bool(self.image_found) and is_unknown
 
     @property
     def idle_limit(self) -> int:
@@ -277,4 +294,6 @@ class Trial(models.Model):
         path = paths.get(self.engine.engine_type)
         if path is None or not self.engine.url or self.quality is not None:
             return ""
+        if self.engine.host.is_remote:
+            return ""  # nothing outside abm leads there
         return curl_of(self.engine.url, path, self.request)

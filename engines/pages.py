@@ -11,6 +11,7 @@ from accounts.roles import has_role
 from engines.container_settings import container_context
 from engines.environment import environment_shown
 from engines.functional import default_language
+from engines.gpu_choice import gpu_context
 from engines.image_checks import check_of
 from engines.links.figures import stats_of
 from engines.models import Engine
@@ -72,6 +73,7 @@ def _settings(engine: Engine, viewer: User) -> dict[str, Any]:
     }
     if has_role(viewer, User.Role.ADMIN):
         context["environment"] = environment_shown(engine)
+    context |= gpu_context(engine)
     if engine.host.is_docker:
         context |= container_context(engine)
     return context

@@ -13,6 +13,7 @@ from accounts.roles import require_role
 from catalog.models import CatalogEntry, CatalogSource, Variant
 from engines.consent import note_consent
 from engines.environment import require_variables
+from engines.gpu_choice import chosen_at_install
 from engines.models import Engine, EngineModel
 from engines.noting import note_engine
 from engines.sources.recipe import image_of
@@ -122,7 +123,7 @@ def _row_for(variant: Variant, entry: CatalogEntry, host: Host, wish: Wish) -> E
         "tag": variant.tag,
         "image": image_of(variant) if host.is_docker else "",
         "platform": wish.platform,
-        "uses_gpu": host.is_docker and variant.needs_gpu and bool(host.has_gpu),
+        **chosen_at_install(variant, host),
     }
     try:
         with transaction.atomic():

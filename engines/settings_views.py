@@ -13,6 +13,7 @@ from accounts.roles import require_role
 from engines import preferences
 from engines.container_settings import set_container, set_idle
 from engines.environment import environment_shown, read_environment, set_variables
+from engines.gpu_choice import gpu_context, set_gpus
 from engines.models import Engine
 from engines.pages import engine_context
 
@@ -58,6 +59,13 @@ def container(request: HttpRequest, pk: int) -> HttpResponse:
     context = set_container(engine, request.POST, user=_user(request))
     is_bad = bool(context.get("container_errors"))
     return _answer(request, engine, "engines/_container.html", context, is_bad=is_bad)
+
+
+@require_POST
+def gpus(request: HttpRequest, pk: int) -> HttpResponse:
+    engine = set_gpus(_engine(pk), request.POST, user=_user(request))
+    context = {**gpu_context(engine), "gpus_saved": True}
+    return _answer(request, engine, "engines/_gpus.html", context, is_bad=False)
 
 
 @require_POST

@@ -48,6 +48,7 @@ def spec_of(engine: Engine) -> EngineSpec:
         taken_ports=frozenset(port for port in taken.values_list("port", flat=True) if port),
         samples_dir=Path(engine.host.samples_path or settings.DATA_DIR / "samples"),
         models_dir=Path(engine.host.models_path or settings.DATA_DIR / "models"),
+        gpus=None if engine.host.is_docker else _cards(engine),
         container=_container(engine) if engine.host.is_docker else None,
     )
 
@@ -73,7 +74,7 @@ def _container(engine: Engine) -> ContainerSpec:
         network=settings.ENGINE_NETWORK,
         ports=tuple(PortBinding(**row) for row in engine.ports),
         mounts=tuple(Mount(**row) for row in engine.mounts),
-        gpus=(tuple(engine.gpus) or ("all",)) if engine.uses_gpu else (),
+        gpus=_cards(engine),
         cpus=limits.get("cpus"),
         memory_bytes=limits.get("memory_bytes"),
         shm_bytes=limits.get("shm_bytes") or _megabytes(extras.get("shm_mb")),
@@ -83,6 +84,12 @@ def _container(engine: Engine) -> ContainerSpec:
         extra_hosts=limits.get("extra_hosts", {}),
         restart_policy=limits.get("restart_policy", "no"),
     )
+
+
+def _cards(engine: Engine) -> tuple[str, ...]:
+    # A card without a UUID is kept as `index-0`, and goes by its number alone.
+    chosen = tuple(uuid.removeprefix("index-") for uuid in engine.gpus)
+    return (chosen or ("all",)) if engine.uses_gpu else ()
 
 
 def _megabytes(size: float | None) -> int | None:

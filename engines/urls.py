@@ -41,6 +41,7 @@ urlpatterns = [
     path("<int:pk>/reset/", views.reset, name="reset"),
     path("<int:pk>/environment/", settings_views.environment, name="environment"),
     path("<int:pk>/container/", settings_views.container, name="container"),
+    path("<int:pk>/gpus/", settings_views.gpus, name="gpus"),
     path("<int:pk>/idle/", settings_views.idle, name="idle"),
     path("<int:pk>/logs/", views.logs, name="logs"),
     path("<int:pk>/try/", trial_views.try_engine, name="try"),

@@ -10,6 +10,7 @@ import humanize
 from catalog.models import CatalogEntry, Variant
 from engines.models import Engine
 from engines.sources.recipe import place_of, recipe_of
+from engines.vram import places_on, shortage
 from hosts.models import Host
 from hosts.oci.platforms import Platform, best
 
@@ -91,7 +92,7 @@ def _problems(variant: Variant, host: Host, platform: str) -> Iterator[Problem]:
     if host.is_docker:
         yield from _place_problems(variant, host)
         yield from _platform_problems(variant, host, platform)
-        yield from _gpu_problems(variant, host)
+    yield from _gpu_problems(variant, host)
     yield from _disk_problems(variant, host)
     yield from _memory_problems(variant, host)
 
@@ -132,6 +133,11 @@ def _gpu_problems(variant: Variant, host: Host) -> Iterator[Problem]:
     cards = host.facts.get("cards")
     if host.has_gpu:
         yield from _driver_problems(variant, host)
+        yield from _vram_problems(variant, host)
+    elif host.has_gpu is None:
+        why = f" ({host.gpu_text})" if host.gpu_text else ""
+        words = f"it needs a GPU, and whether there is one cannot be read{why}"
+        yield Problem(words, can_overrule=True)
     elif cards:
         names = ", ".join(str(card.get("name")) for card in cards)
         yield Problem(f"it needs a GPU, and containers cannot use {names} here", can_overrule=True)
@@ -139,12 +145,23 @@ def _gpu_problems(variant: Variant, host: Host) -> Iterator[Problem]:
         yield Problem("it needs a GPU, and none can be used here", can_overrule=True)
 
 
+def _vram_problems(variant: Variant, host: Host) -> Iterator[Problem]:
+    """What a card has for good is judged; what others hold just now is a warning."""
+    short = shortage(places_on(host), variant.entry.vram_bytes)
+    if short is not None:
+        yield Problem(short.text, is_warning=short.is_for_now, can_overrule=not short.is_for_now)
+
+
 def _driver_problems(variant: Variant, host: Host) -> Iterator[Problem]:
     """Minimum driver and CUDA, where both sides are known."""
     extras = variant.entry.extra.get("abm") or {}
     versions = host.facts.get("versions") or {}
-    for key, name in (("min_driver", "NVIDIA driver"), ("min_cuda", "CUDA")):
-        wanted, there = str(extras.get(key) or ""), str(versions.get(name) or "")
+    card = host.gpus.first()
+    for key, name, read in (
+        ("min_driver", "NVIDIA driver", card.driver if card else ""),
+        ("min_cuda", "CUDA", card.cuda if card else ""),
+    ):
+        wanted, there = str(extras.get(key) or ""), read or str(versions.get(name) or "")
         if wanted and there and _numbers(there) < _numbers(wanted):
             yield Problem(f"it needs {name} {wanted}, this host has {there}", can_overrule=True)
 
@@ -195,8 +212,9 @@ def _room(variant: Variant, host: Host) -> str:
     """What there is, in numbers."""
     facts = host.facts
     parts = [f"{facts.get('system') or ''} {facts.get('machine') or ''}".strip()]
-    if variant.needs_gpu and facts.get("cards"):
-        parts += [str(card.get("name")) for card in facts["cards"]]
+    if variant.needs_gpu:
+        read = [f"{card.name} ({card.memory_text})" for card in host.gpus.all()]
+        parts += read or [str(card.get("name")) for card in facts.get("cards") or ()]
     if facts.get("disk_free") is not None:
         parts.append(f"{humanize.naturalsize(facts['disk_free'], format='%.0f')} disk free")
     if facts.get("memory_total"):

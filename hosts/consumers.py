@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from django.template.loader import render_to_string
 
 from accounts.models import User
-from hosts.queries import JOBS_SHOWN, host_context, host_shown, hosts_shown, logins_shown
+from hosts.gpus import ask_gpus
+from hosts.queries import JOBS_SHOWN, charts_of, host_context, host_shown, hosts_shown, logins_shown
 from jobs.consumers import LiveConsumer, render_progress
 from jobs.models import Job
 
@@ -29,6 +30,10 @@ class HostsConsumer(LiveConsumer):
     async def host_seen(self, message: dict[str, Any]) -> None:
         await self.host_changed(message)
 
+    async def gpus_changed(self, message: dict[str, Any]) -> None:
+        pk = int(message["pk"])
+        self.want(("gpus", pk), lambda user: render_gpus(pk, user))
+
     async def engine_changed(self, message: dict[str, Any]) -> None:
         self.want("list", render_list)
 
@@ -46,6 +51,7 @@ class HostConsumer(LiveConsumer):
     topics: ClassVar[tuple[str, ...]] = ("hosts", "engines")
     PARTS: ClassVar[tuple[str, ...]] = (
         "hosts/_head.html",
+        "hosts/_gpus.html",
         "hosts/_strays.html",
         "hosts/_engines.html",
         "hosts/_models.html",
@@ -77,6 +83,11 @@ class HostConsumer(LiveConsumer):
 
     async def host_seen(self, message: dict[str, Any]) -> None:
         await self.host_changed(message)
+
+    async def gpus_changed(self, message: dict[str, Any]) -> None:
+        if int(message["pk"]) == self.host_pk:
+            self.want("gpus", lambda user: render_gpus(self.host_pk, user))
+            self.want("samples", lambda user: render_samples(self.host_pk))
 
     async def strays_changed(self, message: dict[str, Any]) -> None:
         if int(message["pk"]) == self.host_pk:
@@ -111,6 +122,22 @@ def render_list(user: User) -> str:
 def render_card(pk: int, user: User) -> str:
     host = host_shown(pk)
     return render_to_string("hosts/_host.html", {"host": host, "viewer": user}) if host else ""
+
+
+def render_gpus(pk: int, user: User) -> str:
+    """The cards of a host; whoever is shown them wants to see them move."""
+    host = host_shown(pk)
+    if host is None:
+        return ""
+    ask_gpus(host)
+    return render_to_string("hosts/_gpus.html", {"host": host, "viewer": user})
+
+
+def render_samples(pk: int) -> str:
+    """The newest figures of each card, for its charts."""
+    host = host_shown(pk)
+    context = {"cards": charts_of(host) if host else []}
+    return render_to_string("hosts/_gpu_samples.html", context)
 
 
 def render_host_part(template: str, pk: int, user: User) -> str:

@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.secrets import SecretUnreadable, decrypted
+from hosts.gpu_models import Gpu as Gpu
 
 
 class Host(models.Model):
@@ -58,6 +59,10 @@ class Host(models.Model):
     )
     disk_at = models.DateTimeField(null=True, blank=True, help_text="When these were read last.")
     disk_asked_at = models.DateTimeField(null=True, blank=True)
+    gpu_text = models.TextField(blank=True, help_text="Why cards could not be read, in words.")
+    gpu_detail = models.TextField(blank=True, help_text="The raw words.")
+    gpus_read_at = models.DateTimeField(null=True, blank=True, help_text="Even if it has none.")
+    gpus_asked_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
     last_checked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

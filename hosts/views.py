@@ -12,6 +12,7 @@ from accounts.models import User
 from accounts.roles import require_role
 from hosts import services
 from hosts.forms import HostForm
+from hosts.gpus import ask_gpus
 from hosts.models import Host
 from hosts.queries import host_context, host_shown, hosts_shown
 
@@ -47,6 +48,7 @@ def list_hosts(request: HttpRequest) -> HttpResponse:
 def host(request: HttpRequest, pk: int) -> HttpResponse:
     shown = _shown(pk)
     services.ask_disk(shown)
+    ask_gpus(shown)
     context = {
         "nav": "hosts",
         "form": HostForm(instance=shown),

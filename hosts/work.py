@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from hosts.gpus import has_gpu
 from hosts.models import Host
 from hosts.registry_logins import credentials_of
 from hosts.runners.base import EngineRunner, HostFacts, RunnerError
@@ -57,7 +58,7 @@ def probe(host: Host) -> Host:
     host.last_checked_at = now
     if found.facts is not None:
         host.facts, host.seen_at = found.facts, now
-        host.has_gpu = found.facts.get("has_gpu_runtime", host.has_gpu)
+        host.has_gpu = has_gpu(host)
     host.save(
         update_fields=[
             "is_available",

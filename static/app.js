@@ -157,7 +157,7 @@
       mark.classList.toggle("stale", isStale);
       const text = `as of ${clock.format(at)}`;
       if (mark.textContent !== text) mark.textContent = text;
-      const row = mark.closest("tr, .card, .head");
+      const row = mark.closest("tr, .gpu, .card, .head");
       if (row) row.classList.toggle("is-stale", isStale);
     }
     for (const mark of all("[data-elapsed]")) {

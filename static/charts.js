@@ -1,5 +1,6 @@
 // Charts of what an engine uses: one hour, three pictures, new figures as they come. A row is
 // [epoch seconds, % of one core, bytes of memory, bytes received and sent a second]; null is a gap.
+// Of a graphics card it is [epoch seconds, bytes of memory in use, % of use, °C].
 (() => {
   "use strict";
   const HOUR = 3600;
@@ -24,9 +25,14 @@
     return `${value.toFixed(value >= 10 || unit === "B" ? 0 : 1)} ${unit}`;
   };
   const rate = (value) => `${size(value)}/s`;
+  const gib = (value) => `${(value / 2 ** 30).toFixed(1).replace(/\.0$/, "")} GiB`;
+  const degrees = (value) => `${value.toFixed(0)} °C`;
   const KINDS = {
     cpu: { columns: [1], labels: ["Processor"], write: percent, least: 10 },
     memory: { columns: [2], labels: ["Memory"], write: size, least: 1e6 },
+    vram: { columns: [1], labels: ["Memory"], write: gib, least: 2 ** 30 },
+    gpu: { columns: [2], labels: ["Use"], write: percent, least: 100 },
+    heat: { columns: [3], labels: ["Temperature"], write: degrees, least: 100 },
     network: { columns: [3, 4], labels: ["Received", "Sent"], write: rate, least: 1e3 },
   };
 
@@ -36,11 +42,11 @@
   };
 
   // Rows as uPlot's columns, with an empty row wherever figures are missing for a while.
-  const columnsOf = (rows, wanted) => {
+  const columnsOf = (rows, wanted, gap) => {
     const whole = [];
     rows.forEach((row, index) => {
       const before = rows[index - 1];
-      if (before && row[0] - before[0] > GAP) whole.push([before[0] + 1]);
+      if (before && row[0] - before[0] > gap) whole.push([before[0] + 1]);
       whole.push(row);
     });
     return [0, ...wanted].map((column) => whole.map((row) => row[column] ?? null));
@@ -68,7 +74,7 @@
     ...more,
   });
 
-  const chartOf = (place, kind, rows) => {
+  const chartOf = (place, kind, rows, { gap, height }) => {
     for (const name of ["first", "second", "fill", "words", "line"]) {
       const probe = document.createElement("span");
       probe.className = `chart-${name}`;
@@ -79,7 +85,7 @@
       exactly.format((u.cursor.idx == null ? u.scales.x.max : value) * 1000);
     const options = {
       width: place.clientWidth,
-      height: HEIGHT,
+      height,
       padding: [8, 12, 0, 0],
       cursor: { sync: { key: "engine" }, drag: { x: false, y: false }, y: false },
       scales: {
@@ -96,24 +102,26 @@
         axisOf(place, { size: 66, space: 30, values: (u, at) => at.map(kind.write) }),
       ],
     };
-    return new uPlot(options, columnsOf(rows, kind.columns), place);
+    return new uPlot(options, columnsOf(rows, kind.columns, gap), place);
   };
 
   const parsed = (text) => (text ? JSON.parse(text) : null);
 
   const begin = (panel) => {
     let rows = parsed(panel.dataset.history) || [];
+    const gap = Number(panel.dataset.gap) || GAP;
+    const height = Number(panel.dataset.height) || HEIGHT;
     const charts = [...panel.querySelectorAll("[data-chart]")].map((place) => {
       const kind = KINDS[place.dataset.chart];
-      const chart = chartOf(place, kind, rows);
-      const fit = () => chart.setSize({ width: place.clientWidth, height: HEIGHT });
+      const chart = chartOf(place, kind, rows, { gap, height });
+      const fit = () => chart.setSize({ width: place.clientWidth, height });
       new ResizeObserver(fit).observe(place);
       return { chart, kind };
     });
     const draw = () => {
       const oldest = Date.now() / 1000 - HOUR - 60;
       rows = rows.filter(([at]) => at > oldest);
-      for (const { chart, kind } of charts) chart.setData(columnsOf(rows, kind.columns));
+      for (const { chart, kind } of charts) chart.setData(columnsOf(rows, kind.columns, gap));
     };
     const take = () => {
       const row = parsed(panel.querySelector("[data-sample]").dataset.sample);

@@ -35,6 +35,8 @@ EDGES = [
     *[("edge", ground) for ground in ("back", "surface")],
     ("surface", "edge"),
     ("accent", "line"),
+    *[(f"holder-{letter}", "line") for letter in "abcd"],
+    *[(f"holder-{letter}", "surface") for letter in "abcd"],
 ]
 
 

@@ -9,6 +9,7 @@ from django import template
 from django.utils import timezone
 
 from catalog.words import language_name, readable_key
+from hosts.gpu.words import gib
 
 register = template.Library()
 
@@ -24,6 +25,9 @@ def size(count: Any) -> str:
             break
         value, unit = value / 1000, larger
     return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
+
+
+register.filter("gib", gib)
 
 
 @register.filter

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError
 
+from engines.links import holders
 from engines.models import Engine
 from engines.observe import engine_seen, is_last_seen_alive
 from engines.work import log_tail
@@ -52,6 +53,7 @@ class HostLink(threading.Thread):
         engine = Engine.objects.select_related("host").filter(host=host, name=name).first()
         if engine is None:
             return None
+        holders.note(engine.pk, status)
         tail = ""
         if not status.is_running and is_last_seen_alive(engine):
             tail = "\n".join(log_tail(engine, lines=LOG_TAIL))

@@ -11,9 +11,11 @@ from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError
 
 from engines.idle import stop_idle
+from engines.links.cards import CardsLink
 from engines.links.docker import DockerLink
 from engines.links.host import HostLink
 from engines.links.processes import ProcessLink
+from engines.links.remote import RemoteLink
 from engines.observe import restart_due
 from hosts.models import Host
 
@@ -23,6 +25,7 @@ LOOK_SECONDS = 1.0
 LINKS: dict[str, type[HostLink]] = {
     Host.Type.SUBPROCESS: ProcessLink,
     Host.Type.DOCKER_LOCAL: DockerLink,
+    Host.Type.DOCKER_REMOTE: RemoteLink,
 }
 
 
@@ -34,8 +37,10 @@ class Minder(threading.Thread):
         self.ended = threading.Event()
         self._links: dict[int, HostLink] = {}
         self._idle_at = time.monotonic()
+        self._cards = CardsLink()
 
     def run(self) -> None:
+        self._cards.start()
         while not self.ended.wait(LOOK_SECONDS if self._links else 0.0):
             close_old_connections()
             try:
@@ -43,10 +48,12 @@ class Minder(threading.Thread):
             except (DatabaseError, OSError) as error:
                 log.warning("the links are minded again: %s", error)
                 self.ended.wait(LOOK_SECONDS)
+        self._cards.ended.set()
         for link in self._links.values():
             link.ended.cancel()
         for link in self._links.values():
             link.join(LOOK_SECONDS)
+        self._cards.join(LOOK_SECONDS)
         connection.close()
 
     def mind(self) -> None:

@@ -156,6 +156,13 @@ class Migration(migrations.Migration):
                         blank=True, default=list, help_text="UUIDs; empty takes every card."
                     ),
                 ),
+                (
+                    "forbids_cpu",
+                    models.BooleanField(
+                        default=False,
+                        help_text="A start that ends up on the CPU instead of its GPU fails.",
+                    ),
+                ),
                 ("ports", models.JSONField(blank=True, default=list, help_text="[PortBinding]")),
                 ("mounts", models.JSONField(blank=True, default=list, help_text="[Mount]")),
                 (

@@ -109,6 +109,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("disk_asked_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "gpu_text",
+                    models.TextField(
+                        blank=True, help_text="Why cards could not be read, in words."
+                    ),
+                ),
+                ("gpu_detail", models.TextField(blank=True, help_text="The raw words.")),
+                (
+                    "gpus_read_at",
+                    models.DateTimeField(blank=True, help_text="Even if it has none.", null=True),
+                ),
+                ("gpus_asked_at", models.DateTimeField(blank=True, null=True)),
                 ("seen_at", models.DateTimeField(blank=True, null=True)),
                 ("last_checked_at", models.DateTimeField(blank=True, null=True)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
@@ -160,6 +172,64 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["registry"],
+            },
+        ),
+        migrations.CreateModel(
+            name="Gpu",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("uuid", models.CharField(max_length=80)),
+                ("vendor", models.CharField(default="nvidia", max_length=8)),
+                ("index", models.PositiveSmallIntegerField(blank=True, null=True)),
+                ("name", models.CharField(max_length=200)),
+                ("memory_total", models.BigIntegerField(blank=True, null=True)),
+                ("memory_used", models.BigIntegerField(blank=True, null=True)),
+                ("utilization", models.FloatField(blank=True, null=True)),
+                ("temperature", models.FloatField(blank=True, null=True)),
+                ("power", models.FloatField(blank=True, null=True)),
+                ("power_limit", models.FloatField(blank=True, null=True)),
+                ("driver", models.CharField(blank=True, max_length=40)),
+                ("cuda", models.CharField(blank=True, max_length=20)),
+                ("compute_capability", models.CharField(blank=True, max_length=20)),
+                ("is_mig", models.BooleanField(blank=True, null=True)),
+                (
+                    "partitions",
+                    models.JSONField(blank=True, default=list, help_text="[hosts.gpu Partition]"),
+                ),
+                (
+                    "holders",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="[{engine, name, memory}], the largest first.",
+                    ),
+                ),
+                (
+                    "others",
+                    models.PositiveIntegerField(
+                        blank=True, help_text="Processes on it that are no engine's.", null=True
+                    ),
+                ),
+                ("read_at", models.DateTimeField()),
+                (
+                    "host",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="gpus",
+                        to="hosts.host",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["host_id", "index", "uuid"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("host", "uuid"), name="gpu_once_per_host")
+                ],
             },
         ),
         migrations.CreateModel(

@@ -117,6 +117,8 @@ class EngineSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     samples_dir: Path | None = None
     models_dir: Path | None = None
+    gpus: tuple[str, ...] | None = None
+    """Cards for a process: UUIDs, `("all",)`, or none at all; None leaves it what abm has."""
     container: ContainerSpec | None = None
     """Set for hosts that run containers."""
 

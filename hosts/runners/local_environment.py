@@ -59,4 +59,17 @@ def engine_environment(spec: EngineSpec, files: EngineFiles, *, port: int) -> Ma
     if files.shared is not None:
         theirs = spec.environment.get("PYTHONPATH")
         ours["PYTHONPATH"] = os.pathsep.join([str(files.shared), *([theirs] if theirs else [])])
-    return {**_passed(), **spec.environment, **ours}
+    return {**_passed(), **_cards(spec), **spec.environment, **ours}
+
+
+def _cards(spec: EngineSpec) -> dict[str, str]:
+    """Which cards it sees, by UUID: their numbers differ between CUDA and nvidia-smi.
+
+    https://docs.nvidia.com/cuda/cuda-c-programming-guide/#env-vars
+    """
+    if spec.gpus is None:
+        return {}
+    chosen = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    if spec.gpus != ("all",):  # else all of those that abm itself may see
+        chosen["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
+    return chosen

@@ -148,7 +148,7 @@ def test_many_engines_take_as_many_queries_as_few(
     for _ in range(20):
         make_job("failed", host=host, engine=make_engine(host=host))
 
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(10):
         text_of(viewer, f"/hosts/{host.pk}/")
 
 

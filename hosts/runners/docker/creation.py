@@ -19,6 +19,8 @@ from hosts.runners.docker.labels import container_of, digest_of, labels_of, volu
 SAMPLES_INSIDE = "/app/samples"
 MODELS_INSIDE = "/app/external_models"
 """Where images made for Audiobook Maker look for them."""
+NO_CARDS = "void"
+"""nvidia-container-runtime's own word: https://github.com/NVIDIA/libnvidia-container."""
 LOG_LIMITS = {"max-size": "10m", "max-file": "3"}
 STOP_SECONDS = 10
 """For those who stop it without saying how long: the daemon itself, when it is shut down."""
@@ -79,7 +81,8 @@ def environment_of(spec: EngineSpec) -> dict[str, str]:
     proposed = {"LOG_LEVEL": "info", "PYTHONUNBUFFERED": "1"}
     if container.gpus:
         proposed["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-        proposed["NVIDIA_VISIBLE_DEVICES"] = ",".join(container.gpus)
+    # Said also for none: where nvidia's is the default runtime, CUDA's images take every card.
+    proposed["NVIDIA_VISIBLE_DEVICES"] = ",".join(container.gpus) or NO_CARDS
     return {**proposed, **spec.environment, "PORT": str(container.engine_port)}
 
 

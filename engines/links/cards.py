@@ -1,0 +1,91 @@
+"""Reading this machine's graphics cards again and again, and which engines hold them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from django.db import close_old_connections, connection
+from django.db.utils import DatabaseError
+
+from engines.links.holders import engines_by_pid
+from engines.models import Engine
+from hosts.gpu.asking import Asker
+from hosts.gpu.holding import shares_of
+from hosts.gpu.reading import CardReader, without_programs
+from hosts.gpus import are_gpus_asked, write_gpus
+from hosts.models import Host
+from hosts.runners.docker.system import read_system
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+OFTEN_SECONDS = 5.0
+SELDOM_SECONDS = 30.0
+NEVER = float("-inf")
+
+
+class CardsLink(threading.Thread):
+    """A thread of its own, because a driver that hangs may hold it for as long as it likes.
+
+    Cards are read every five seconds while an engine runs or somebody looks, else every thirty.
+    """
+
+    def __init__(
+        self, reader: CardReader | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(name="abm-cards", daemon=True)
+        self.ended = threading.Event()
+        self._reader = reader or CardReader(
+            Asker(), without=lambda: without_programs(read_system())
+        )
+        self._clock = clock
+        self._read_at = NEVER
+
+    def run(self) -> None:
+        while not self.ended.is_set():
+            close_old_connections()
+            try:
+                self.look()
+            except DatabaseError as error:
+                log.warning("the cards of this machine were not written down: %s", error)
+            self.ended.wait(LOOK_SECONDS)
+        connection.close()
+
+    def look(self) -> None:
+        """Read the cards if that is due."""
+        hosts = hosts_here()
+        passed = self._clock() - self._read_at
+        if not hosts or passed < OFTEN_SECONDS:
+            return
+        if passed < SELDOM_SECONDS and not _is_wanted(hosts):
+            return
+        self._read_at = self._clock()
+        self.read(hosts)
+
+    def read(self, hosts: list[Host]) -> None:
+        """Read the cards now, for these hosts of this machine."""
+        inventory = self._reader.read()
+        shares = shares_of(inventory, engines_by_pid())
+        keys = {share.holder for rows in shares.values() for share in rows if share.holder}
+        engines = Engine.objects.filter(pk__in=keys).only("display_name")
+        names = {engine.pk: engine.display_name for engine in engines}
+        for host in hosts:
+            write_gpus(host, inventory, shares, names=names)
+
+
+def hosts_here() -> list[Host]:
+    """The hosts whose cards are this machine's: its processes, and its Docker if that is here."""
+    local = [Host.Type.SUBPROCESS, Host.Type.DOCKER_LOCAL]
+    return [
+        host
+        for host in Host.objects.filter(is_enabled=True, host_type__in=local)
+        if not host.is_docker or host.facts.get("is_on_this_machine")
+    ]
+
+
+def _is_wanted(hosts: list[Host]) -> bool:
+    alive = Engine.objects.filter(host__in=hosts, state__in=Engine.ALIVE)
+    return alive.exists() or are_gpus_asked(hosts)
