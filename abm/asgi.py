@@ -21,6 +21,7 @@ from servestatic import ServeStaticASGI
 
 from abm.middleware import answer_of
 from abm.routing import websocket_urlpatterns
+from abm.streaming import disconnected, send_pieces, unless_gone
 from accounts.refused import Refused
 from jobs.waiting import Waiting
 
@@ -56,9 +57,27 @@ class PageHandler(ASGIHandler):
         with closing(body):
             loop = asyncio.get_running_loop()
             response = await loop.run_in_executor(self._pool, self._answer, request)
+            if isinstance(response, Waiting) or getattr(response, "is_async", False):
+                await self._slowly(request, response, scope, receive, send)
+            else:
+                await self.send_response(response, send)
+
+    async def _slowly(
+        self, request: Any, response: Any, scope: Any, receive: Any, send: Any
+    ) -> None:
+        """Wait, or send piece by piece; not a moment longer than there is somebody to hear it."""
+        gone = asyncio.ensure_future(disconnected(receive))
+        try:
             if isinstance(response, Waiting):
-                response = await self._awaited(request, response)
-            await self.send_response(response, send)
+                response = await self._awaited(request, response, gone)
+            if getattr(response, "is_async", False):
+                await self._stream(response, scope, send, gone)
+            else:
+                await self.send_response(response, send)
+        except RequestAborted:
+            return
+        finally:
+            gone.cancel()
 
     def _answer(self, request: Any) -> HttpResponseBase:
         request_started.send(sender=self.__class__, scope=request.scope)
@@ -68,10 +87,29 @@ class PageHandler(ASGIHandler):
             response.close()  # here, in the thread that has the database connection
         return response
 
-    async def _awaited(self, request: Any, waiting: Waiting) -> HttpResponseBase:
+    async def _stream(
+        self, response: Any, scope: Any, send: Any, gone: asyncio.Future[None]
+    ) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": response.status_code,
+                "headers": [(k.encode("ascii"), v.encode("latin1")) for k, v in response.items()],
+            }
+        )
+        try:
+            await send_pieces(
+                aiter(response), connection=scope.get("abm.connection"), gone=gone, send=send
+            )
+        finally:
+            await asyncio.get_running_loop().run_in_executor(self._pool, response.close)
+
+    async def _awaited(
+        self, request: Any, waiting: Waiting, gone: asyncio.Future[None]
+    ) -> HttpResponseBase:
         refused, value = None, None
         try:
-            value = await waiting.wait()
+            value = await unless_gone(waiting.wait(), gone)
         except Refused as refusal:
             refused = refusal
 

@@ -244,9 +244,7 @@ def status_answer(engines: Iterable[Engine]) -> StatusAnswer:
     allowed = setting_of("languages.allowedLanguages")
     shapes = [EngineShape(**engine_values(engine, allowed)) for engine in engines]
     by_type = {kind: [row for row in shapes if row.engine_type == kind] for kind in EngineType}
-    has = {
-        kind: any(row.is_installed and row.is_enabled for row in by_type[kind]) for kind in by_type
-    }
+    has = {row.engine_type for row in shapes if row.is_installed and row.is_enabled}
     return StatusAnswer(
         tts=by_type[EngineType.TTS],
         text=by_type[EngineType.TEXT],
