@@ -20,15 +20,16 @@ CHUNK_BYTES = 2**16
 def main() -> None:
     pid, port = int(sys.argv[1]), int(sys.argv[2])
     here = os.open("/proc/self/ns/net", os.O_RDONLY)
-    _enter(os.open(f"/proc/{pid}/ns/net", os.O_RDONLY))
+    enter(os.open(f"/proc/{pid}/ns/net", os.O_RDONLY))
     listening = socket.create_server(("127.0.0.1", port), backlog=128)
-    _enter(here)
+    enter(here)
     while True:
         near = listening.accept()[0]
         threading.Thread(target=_carry, args=(near, port), daemon=True).start()
 
 
-def _enter(namespace: int) -> None:
+def enter(namespace: int) -> None:
+    """Move this thread into a network namespace, given as an open file."""
     if ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "This network namespace cannot be entered.")
 
