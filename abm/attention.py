@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -49,7 +49,9 @@ def troubles() -> list[Trouble]:
 
 def _poor_hosts() -> list[Host]:
     well = [Host.State.AVAILABLE, Host.State.AVAILABLE_NO_GPU, Host.State.STARTING]
-    return list(Host.objects.filter(is_enabled=True).exclude(state__in=well)[:SHOWN_EACH])
+    poor = Host.objects.filter(is_enabled=True).exclude(state__in=well)
+    may_be_off = Q(access__is_always_on=False, state=Host.State.UNREACHABLE)
+    return list(poor.exclude(may_be_off)[:SHOWN_EACH])
 
 
 def _host_trouble(host: Host) -> Trouble:

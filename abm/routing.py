@@ -7,6 +7,7 @@ from catalog.consumers import CatalogConsumer
 from engines.consumers import EngineConsumer, EnginesConsumer, LogsConsumer
 from engines.shell_consumer import ShellConsumer
 from hosts.consumers import HostConsumer, HostsConsumer
+from hosts.remote_consumers import AccessConsumer
 from jobs.consumers import JobConsumer, JobsConsumer, LiveConsumer
 
 websocket_urlpatterns = [
@@ -21,5 +22,6 @@ websocket_urlpatterns = [
     path("ws/engines/<int:pk>/shell/", ShellConsumer.as_asgi()),
     path("ws/hosts/", HostsConsumer.as_asgi()),
     path("ws/hosts/<int:pk>/", HostConsumer.as_asgi()),
+    path("ws/access/<int:pk>/", AccessConsumer.as_asgi()),
     path("ws/catalog/", CatalogConsumer.as_asgi()),
 ]

@@ -19,11 +19,12 @@ from ninja import Router
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.rest import endpoint, person
+from accounts.rest import VariantId, endpoint, person
 from accounts.roles import require_role
 from engines.api_naming import engine_of
 from engines.client import CONNECT_SECONDS, read_refusal, shared_transport
 from engines.idle import begin_use, end_use
+from engines.links.door import reached
 from engines.models import Engine
 from jobs.waiting import answer_later
 
@@ -44,6 +45,8 @@ class Passing:
     """One call on its way."""
 
     engine: Engine
+    url: str
+    """Where it is reached from here."""
     path: str
     content: bytes
     content_type: str
@@ -64,7 +67,7 @@ async def _sent(passing: Passing) -> httpx.Response:
     limits = httpx.Timeout(settings.ENGINE_HTTP_TIMEOUT, connect=CONNECT_SECONDS)
     request = client.build_request(
         "POST",
-        passing.engine.url + passing.path,
+        passing.url + passing.path,
         content=passing.content,
         headers={"content-type": passing.content_type},
         timeout=limits,
@@ -124,6 +127,7 @@ def _through(request: HttpRequest, variant_id: str, operation: str) -> HttpRespo
     query = request.META.get("QUERY_STRING", "")
     passing = Passing(
         engine,
+        reached(engine),
         f"/{operation}?{query}" if query else f"/{operation}",
         request.body,
         request.content_type or OPERATIONS[operation][1],
@@ -136,7 +140,7 @@ def _registered(operation: str) -> None:
     summary, taken, given = OPERATIONS[operation]
     body = {"type": "object"} if "json" in taken else {"type": "string", "format": "binary"}
 
-    def use(request: HttpRequest, variant_id: str) -> HttpResponseBase:
+    def use(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
         return _through(request, variant_id, operation)
 
     use.__name__ = operation

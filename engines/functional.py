@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 
 from engines.client import EngineClient, EngineRefused
+from engines.links.door import way_to
 from engines.models import Engine
 from engines.sound import NotWav, peak, read_wav
 from hosts.runners.base import EngineFailed
@@ -28,7 +29,7 @@ def functional_test(engine: Engine) -> str:
     """Run the test of the engine's type; return what was found, or raise EngineFailed."""
     test = TESTS[engine.engine_type]
     started = time.monotonic()
-    with EngineClient(engine.url) as client:
+    with EngineClient(way_to(engine)) as client:
         said = test(engine, client)
     return f"{said} ({time.monotonic() - started:.2f} s)"
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from engines.client import EngineClient, Probe
+from engines.links.door import way_to
 from engines.models import Engine
 
 
@@ -16,7 +17,7 @@ def client_of(engine: Engine, *, url: str = "") -> EngineClient:
     probe = None
     if not speaks_contract(engine):
         probe = Probe(health.get("path") or "/health", health.get("expect") or "")
-    return EngineClient(url or engine.url, probe=probe)
+    return EngineClient(url or way_to(engine), probe=probe)
 
 
 def speaks_contract(engine: Engine) -> bool:

@@ -11,8 +11,11 @@ from django.conf import settings
 from engines.environment import variables_of
 from engines.models import Engine
 from hosts.deployment import deployment_id
+from hosts.models import Host
 from hosts.runners.base import EngineSpec
 from hosts.runners.container import ContainerSpec, Mount, PortBinding
+from hosts.runners.docker.creation import MODELS_INSIDE
+from hosts.ssh.key_line import ENGINE_PORTS
 
 DEFAULT_PORT = 8766
 """Where engines of the seed's images listen inside."""
@@ -43,14 +46,38 @@ def spec_of(engine: Engine) -> EngineSpec:
         is_in_place=bool(definition.get("is_in_place")),
         venv_path=_below(source, venv) if venv and source else None,
         python_version=installation.get("python_version") or extras.get("python") or "",
-        ports=range(settings.ENGINE_PORT_START, settings.ENGINE_PORT_MAX + 1),
+        ports=_ports(engine),
         preferred_port=engine.port,
         taken_ports=frozenset(port for port in taken.values_list("port", flat=True) if port),
-        samples_dir=Path(engine.host.samples_path or settings.DATA_DIR / "samples"),
-        models_dir=Path(engine.host.models_path or settings.DATA_DIR / "models"),
+        samples_dir=_place(engine.host, engine.host.samples_path, "samples"),
+        models_dir=_place(engine.host, engine.host.models_path, "models"),
         gpus=None if engine.host.is_docker else _cards(engine),
         container=_container(engine) if engine.host.is_docker else None,
     )
+
+
+def _ports(engine: Engine) -> range:
+    """On a remote host those that abm's key may reach there."""
+    if engine.host.is_remote:
+        return ENGINE_PORTS
+    return range(settings.ENGINE_PORT_START, settings.ENGINE_PORT_MAX + 1)
+
+
+def _mounts(engine: Engine) -> tuple[Mount, ...]:
+    """The user's; on a remote host without a folder for models, a volume for the engine's own."""
+    chosen = tuple(Mount(**row) for row in engine.mounts)
+    taken = {mount.target.rstrip("/") for mount in chosen}
+    host = engine.host
+    if host.is_remote and not host.models_path and MODELS_INSIDE not in taken:
+        return (*chosen, Mount(f"abm-{deployment_id()[:8]}-{engine.name}-models", MODELS_INSIDE))
+    return chosen
+
+
+def _place(host: Host, path: str, name: str) -> Path | None:
+    """A folder as the host knows it."""
+    if host.is_remote and not path:
+        return None  # abm's own folder is on this machine alone
+    return Path(path or settings.DATA_DIR / name)
 
 
 def _environment(engine: Engine) -> dict[str, str]:
@@ -71,9 +98,9 @@ def _container(engine: Engine) -> ContainerSpec:
         deployment=deployment_id(),
         platform=engine.platform,
         engine_port=int(extras.get("port") or DEFAULT_PORT),
-        network=settings.ENGINE_NETWORK,
+        network="" if engine.host.is_remote else settings.ENGINE_NETWORK,
         ports=tuple(PortBinding(**row) for row in engine.ports),
-        mounts=tuple(Mount(**row) for row in engine.mounts),
+        mounts=_mounts(engine),
         gpus=_cards(engine),
         cpus=limits.get("cpus"),
         memory_bytes=limits.get("memory_bytes"),

@@ -17,6 +17,7 @@ from engines.attach import definition_of_info
 from engines.client import EngineClient
 from engines.environment import wanted_by
 from engines.image_checks import note_image
+from engines.links.door import way_by
 from engines.models import Engine
 from engines.observe import engine_seen
 from engines.services import definition_of
@@ -82,7 +83,7 @@ def adopt(run: JobRun, runner: EngineRunner, host: Host) -> None:
         values = _by_catalog(variant)
     else:
         run.line("No catalog has its image; the engine itself is asked.")
-        values = _by_itself(found)
+        values = _by_itself(host, found)
     run.step("adopt", "Make it an engine")
     engine = _written(host, found, values)
     note_image(engine, ImageState(found.image_id, found.repo_digests, found.platform))
@@ -127,7 +128,7 @@ def _by_catalog(variant: Variant) -> dict[str, Any]:
     }
 
 
-def _by_itself(found: FoundContainer) -> dict[str, Any]:
+def _by_itself(host: Host, found: FoundContainer) -> dict[str, Any]:
     """What the running engine says in /info. Raises NotAdopted with the way out."""
     way = (
         f"add its image to the catalog, or start it (docker start {found.name}) and adopt it then; "
@@ -140,7 +141,7 @@ def _by_itself(found: FoundContainer) -> dict[str, Any]:
             f"asked what it is: {way}"
         )
     try:
-        with EngineClient(found.endpoint.url) as client:
+        with EngineClient(way_by(host, found.endpoint.url)) as client:
             info = client.info(timeout=INFO_SECONDS)
     except EngineFailed as error:
         raise NotAdopted(

@@ -20,6 +20,7 @@ from accounts.roles import require_role
 from engines.client import CONNECT_SECONDS, EngineRefused, read_refusal, shared_transport
 from engines.functional import default_language
 from engines.idle import begin_use, end_use
+from engines.links.door import reached
 from engines.models import Engine, Trial
 from engines.schema import validated_parameters
 from engines.sound import NotWav, read_wav
@@ -30,7 +31,7 @@ DEFAULT_TEXT_LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP call to an engine, checked and ready to be sent."""
+    """One HTTP call to an engine, checked; `begin` finds the `url` that it is sent to."""
 
     engine: Engine
     user: User
@@ -46,6 +47,7 @@ class Call:
     falls_back: Call | None = None
     """Asked instead when the engine does not know `path` (404 or 405)."""
     headers: dict[str, str] = field(default_factory=dict)
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ def engine_thresholds(engine: Engine) -> dict[str, Any]:
 
 def begin(call: Call) -> Call:
     """Mark the engine as in use; to be called before `send`, where the database may be asked."""
-    return replace(call, busy_until=begin_use(call.engine))
+    return replace(call, url=reached(call.engine), busy_until=begin_use(call.engine))
 
 
 async def send(call: Call) -> Answer:
@@ -199,7 +201,7 @@ async def send(call: Call) -> Answer:
     started = time.perf_counter()
     try:
         response = await shared_transport().post(
-            call.engine.url + call.path,
+            call.url + call.path,
             json=call.json,
             content=call.content,
             headers=call.headers,
@@ -218,7 +220,7 @@ async def send(call: Call) -> Answer:
             status=502,
         ) from error
     if response.status_code in (404, 405) and call.falls_back is not None:
-        return await send(call.falls_back)
+        return await send(replace(call.falls_back, url=call.url))
     if response.is_error:
         raise _refusal(call, read_refusal(response))
     return Answer(
@@ -283,8 +285,6 @@ def _write_audio(content: bytes) -> str:
 def _forget_old(call: Call) -> None:
     mine = Trial.objects.filter(engine=call.engine, user=call.user).order_by("-pk")
     old = list(mine.values_list("pk", "audio")[KEPT_PER_PERSON:])
-    if not old:
-        return
     Trial.objects.filter(pk__in=[pk for pk, _ in old]).delete()
     for _, audio in old:
         if audio:

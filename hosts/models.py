@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from django.db import models
 from django.utils import timezone
 
 from accounts.secrets import SecretUnreadable, decrypted
 from hosts.gpu_models import Gpu as Gpu
+from hosts.remote_models import RemoteAccess as RemoteAccess
 
 
 class Host(models.Model):
@@ -87,9 +89,19 @@ class Host(models.Model):
         return self.host_type != self.Type.SUBPROCESS
 
     @property
+    def is_remote(self) -> bool:
+        """Reached by SSH; how stands in `access`."""
+        return self.host_type == self.Type.DOCKER_REMOTE
+
+    @property
+    def is_away(self) -> bool:
+        """Work for it waits until it is back."""
+        return self.is_remote and self.is_enabled and self.state == self.State.UNREACHABLE
+
+    @property
     def address_for_people(self) -> str:
         """Where a browser beside abm reaches what the host publishes."""
-        return "localhost"
+        return urlsplit(self.ssh_url).hostname or "localhost"
 
     @property
     def docker_version(self) -> str:

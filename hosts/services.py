@@ -108,8 +108,9 @@ def set_host_paths(host: Host, *, samples: str, models: str, user: User | None) 
     for path in (samples.strip(), models.strip()):
         _check_path(path)
     before = columns(host, "samples_path", "models_path")
-    host.samples_path = samples.strip() or str(settings.DATA_DIR / "samples")
-    host.models_path = models.strip() or str(settings.DATA_DIR / "models")
+    usual = None if host.is_remote else settings.DATA_DIR
+    host.samples_path = samples.strip() or (str(usual / "samples") if usual else "")
+    host.models_path = models.strip() or (str(usual / "models") if usual else "")
     host.save(update_fields=["samples_path", "models_path", "updated_at"])
     note("host.paths", host, user=user, before=before, after=columns(host, *before))
     announce("hosts", "host.changed", pk=host.pk)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -12,9 +14,11 @@ from django.utils import timezone
 from hosts.gpus import has_gpu
 from hosts.models import Host
 from hosts.registry_logins import credentials_of
+from hosts.remote_links import door_to, link_of
+from hosts.remote_state import state_of_failure
 from hosts.runners.base import EngineRunner, HostFacts, RunnerError
 from hosts.runners.docker.detection import DockerState, detect
-from hosts.runners.registry import Setup, open_runner
+from hosts.runners.registry import Far, Setup, open_runner
 from jobs.events import announce, hint
 
 LOW_DISK_BYTES = 2_000_000_000
@@ -30,6 +34,9 @@ def runner_of(host: Host) -> EngineRunner:
         version=settings.VERSION,
         credentials=credentials_of,
     )
+    if host.is_remote:
+        far = Far(host.host_id, link_of(host), partial(door_to, host))
+        setup = replace(setup, far=far)
     return open_runner(host.host_type, setup)
 
 
@@ -123,9 +130,21 @@ def _examine_docker(host: Host) -> Examined:
     )
 
 
+def _examine_remote(host: Host) -> Examined:
+    try:
+        with runner_of(host) as runner:
+            facts = runner.probe()
+    except RunnerError as error:
+        detail = {"detail": error.detail} if error.detail else {}
+        return Examined(state_of_failure(error), error.message, advice=detail)
+    state, text = _judge(facts)
+    return Examined(state, text, facts=asdict(facts))
+
+
 EXAMINERS: dict[str, Callable[[Host], Examined]] = {
     Host.Type.SUBPROCESS: _examine_processes,
     Host.Type.DOCKER_LOCAL: _examine_docker,
+    Host.Type.DOCKER_REMOTE: _examine_remote,
 }
 
 
@@ -133,6 +152,9 @@ def probe_asked(host_pk: int) -> None:
     """Probe a host because a person asked; quiet if it is gone or was switched off meanwhile."""
     host = Host.objects.filter(pk=host_pk, is_enabled=True).first()
     if host is not None:
+        if host.is_remote:
+            with contextlib.suppress(RunnerError):  # the probe says why
+                link_of(host).try_now()
         probe(host)
 
 

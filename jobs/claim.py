@@ -69,6 +69,8 @@ def _must_wait(job: Job) -> bool:
 
 
 def _full(job: Job) -> str:
+    if job.host is not None and job.host.is_away:
+        return f"{job.host}, which is not reachable"
     if job.action not in Job.HEAVY:
         return ""
     heavy = Job.objects.filter(action__in=Job.HEAVY, status=Job.Status.RUNNING).select_for_update()

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -53,15 +54,16 @@ class DockerLink(HostLink):
 
     def watch(self, host: Host) -> None:
         if not self._probe(host):
-            self.ended.wait(AWAY_SECONDS)
+            self.wait_away(host)
             return
         if self._is_first:
-            self._end_leftovers()
+            self._end_leftovers(host)
         self._read_figures(host)
         self._containers, self._are_all_seen = {}, False
         with runner_of(host) as runner:
+            connect = partial(self.connect, host)
             for seen in watch_containers(
-                connect_here, deployment_id(), self.ended, host_name=machine_of(host)
+                connect, deployment_id(), self.ended, host_name=machine_of(host)
             ):
                 close_old_connections()
                 self._take(host, runner, seen)
@@ -69,12 +71,19 @@ class DockerLink(HostLink):
                 if (is_due or isinstance(seen, HostLost)) and not self._probe(host):
                     return
 
-    @staticmethod
-    def _end_leftovers() -> None:
+    def connect(self, host: Host) -> Any:
+        """A client of its own for the host's Docker, to be closed. Raises RunnerError."""
+        return connect_here()
+
+    def wait_away(self, host: Host) -> None:
+        """Until it is time to look again whether the host is back."""
+        self.ended.wait(AWAY_SECONDS)
+
+    def _end_leftovers(self, host: Host) -> None:
         """At abm's start: helpers that a killed one left on the daemon."""
         # Where the workers are other processes, they may have one in use just now.
         age = 0.0 if settings.IS_EMBEDDED else LEFT_SECONDS
-        with contextlib.closing(connect_here()) as client:
+        with contextlib.closing(self.connect(host)) as client:
             end_helpers(client, deployment_id(), older_than=age)
 
     def _probe(self, host: Host) -> bool:
@@ -86,7 +95,7 @@ class DockerLink(HostLink):
     def _read_figures(self, host: Host) -> None:
         """In a thread of its own: on an old daemon each answer takes a second."""
         if self._reader is None or not self._reader.is_alive():
-            arguments = (connect_here, self._stats, self.ended)
+            arguments = (partial(self.connect, host), self._stats, self.ended)
             options = {"host_name": str(host), "told": self._figures}
             self._reader = threading.Thread(
                 target=keep_reading,

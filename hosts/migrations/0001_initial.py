@@ -265,4 +265,105 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="RemoteAccess",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "owner_pk",
+                    models.BigIntegerField(
+                        blank=True, help_text="Who is adding it.", null=True, unique=True
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(help_text="Of the host that is being added.", max_length=100),
+                ),
+                (
+                    "mark",
+                    models.CharField(
+                        help_text="The host's id, and what marks abm's key over there.",
+                        max_length=64,
+                        unique=True,
+                    ),
+                ),
+                ("address", models.CharField(help_text="ssh://user@host[:port]", max_length=300)),
+                (
+                    "key",
+                    models.TextField(editable=False, help_text="Encrypted; see hosts/ssh/keys.py."),
+                ),
+                (
+                    "pending_key",
+                    models.TextField(
+                        blank=True,
+                        editable=False,
+                        help_text="The next one, until the host lets it in.",
+                    ),
+                ),
+                (
+                    "known_keys",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Host keys that an admin has accepted, as lines.",
+                    ),
+                ),
+                (
+                    "offered_keys",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="What the host showed last, where that is another.",
+                    ),
+                ),
+                (
+                    "checks",
+                    models.JSONField(
+                        blank=True, default=list, help_text="Rows of hosts.remote_work."
+                    ),
+                ),
+                (
+                    "checked_at",
+                    models.DateTimeField(
+                        blank=True, help_text="When the last test ended.", null=True
+                    ),
+                ),
+                ("check_asked_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "is_always_on",
+                    models.BooleanField(
+                        default=True, help_text="Off: it may be away without that being a trouble."
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "host",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="access",
+                        to="hosts.host",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("host", None), ("owner_pk__isnull", False)),
+                            models.Q(("host__isnull", False), ("owner_pk", None)),
+                            _connector="OR",
+                        ),
+                        name="access_of_host_or_person",
+                    )
+                ],
+            },
+        ),
     ]

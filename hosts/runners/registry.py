@@ -8,8 +8,19 @@ from pathlib import Path
 
 from hosts.oci.auth import Credentials
 from hosts.runners.base import EngineRunner, HostNotReady
+from hosts.runners.docker.remote import RemoteDockerRunner
 from hosts.runners.docker.runner import DockerRunner, no_credentials
 from hosts.runners.local import LocalRunner
+from hosts.ssh.link import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Far:
+    """A remote host: its id, the link to it, and what gives local URLs for its ports."""
+
+    host_id: str
+    link: Link
+    door: Callable[[int], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,8 @@ class Setup:
     version: str = ""
     credentials: Callable[[str], Credentials | None] = no_credentials
     """The stored login of a registry, by the registry's name."""
+    far: Far | None = None
+    """How a host is reached that is another machine."""
 
 
 def _local(setup: Setup) -> EngineRunner:
@@ -39,9 +52,22 @@ def _docker(setup: Setup) -> EngineRunner:
     )
 
 
+def _remote_docker(setup: Setup) -> EngineRunner:
+    if setup.far is None:
+        raise HostNotReady(f"How {setup.host_name} is reached is not known. Add it again.")
+    return RemoteDockerRunner(
+        setup.far.link,
+        host_id=setup.far.host_id,
+        door=setup.far.door,
+        version=setup.version,
+        credentials=setup.credentials,
+    )
+
+
 RUNNERS: dict[str, Callable[[Setup], EngineRunner]] = {
     "subprocess": _local,
     "docker:local": _docker,
+    "docker:remote": _remote_docker,
 }
 
 

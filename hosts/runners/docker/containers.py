@@ -9,7 +9,7 @@ import math
 import re
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,11 @@ LOOK_SECONDS = 0.02
 log = logging.getLogger(__name__)
 
 
+def as_it_is(endpoint: EngineEndpoint) -> EngineEndpoint:
+    """An endpoint that is reached where it says."""
+    return endpoint
+
+
 @dataclass(frozen=True, slots=True)
 class DockerHost:
     """What containers must know of the daemon that they are made on."""
@@ -57,6 +62,8 @@ class DockerHost:
     """abm itself runs in a container, where the host's loopback is not its own."""
     version: str = ""
     """abm's, for the label."""
+    reached: Callable[[EngineEndpoint], EngineEndpoint] = as_it_is
+    """Where abm gets through to an endpoint, which may lead by way of a tunnel."""
 
 
 def find(client: docker.APIClient, spec: EngineSpec) -> dict[str, Any] | None:
@@ -238,7 +245,7 @@ def _end(host: DockerHost, found: Mapping[str, Any], *, grace: float) -> None:
     # Inside a container another program may have that port of the loopback.
     is_elsewhere = host.is_abm_contained and host.engine_host == LOOPBACK
     may_ask = not found["State"].get("Paused") and not (is_elsewhere and _publishes(found))
-    if endpoint and may_ask and _asked_to_shut_down(endpoint):
+    if endpoint and may_ask and _asked_to_shut_down(host.reached(endpoint)):
         _wait_for_end(client, container, SHUTDOWN_SECONDS)
     try:
         # Also when it is down by itself: only a stop keeps a restart policy from its work.

@@ -170,7 +170,7 @@ class DockerRunner(EngineRunner):
             listeners_in(found),
             name=spec.name,
             inner_port=inner_port_of(found),
-            is_reached=endpoint is not None and is_reached(endpoint),
+            is_reached=endpoint is not None and is_reached(host.reached(endpoint)),
             is_abm_contained=host.is_abm_contained,
         )
 
