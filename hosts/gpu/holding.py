@@ -11,6 +11,7 @@ from hosts.gpu.values import Inventory
 
 ROOT = Path("/")
 CONTAINER = re.compile(r"(?<![0-9a-f])([0-9a-f]{64})(?![0-9a-f])")
+NOWHERE = Path("/nonexistent")
 DEEPEST = 64
 
 
@@ -25,13 +26,16 @@ class Share:
 
 
 def shares_of(
-    inventory: Inventory, known: Mapping[int, int], *, root: Path = ROOT
+    inventory: Inventory, known: Mapping[int, int], *, root: Path | None = ROOT
 ) -> dict[str, tuple[Share, ...]]:
     """Shares by the UUID of the card, the largest first, others last.
 
     `known` maps the number of a program's first process to its key. A process belongs to it as
-    its descendant, or because it runs in the same container.
+    its descendant, or because it runs in the same container. Of another machine, whose processes
+    cannot be looked at (`root` None), `known` has to name every process.
     """
+    if root is None:
+        root = NOWHERE
     groups = {group: key for pid, key in known.items() if (group := container_of(pid, root=root))}
     held: dict[str, dict[int | None, list[int | None]]] = {}
     for process in inventory.processes or ():

@@ -128,6 +128,22 @@ class CardReader:
         return _with_processes(cards, lambda: parsing_intel.processes_of_intel(text, cards))
 
 
+def inventory_of_long(text: str, *, listed: str = "") -> Inventory:
+    """From `nvidia-smi -q -x` alone, and `nvidia-smi -L` for parts of a card: for a host that
+    answers no other question. Never raises: what cannot be read is told in words.
+    """
+    try:
+        cards, processes = parsing.cards_of_xml(text)
+    except Unreadable as error:
+        return Inventory(None, None, error.message, error.detail)
+    names = parsing.partitions_of_list(listed)
+    cards = tuple(
+        replace(card, partitions=_named(card.partitions, names.get(card.uuid, ())))
+        for card in cards
+    )
+    return Inventory(cards, processes)
+
+
 def _guarded(read: Callable[[], Inventory | None]) -> Inventory | None:
     try:
         return read()

@@ -84,6 +84,17 @@ def test_a_process_in_the_engines_container_counts_for_it(tmp_path: Path, line: 
     assert shares[CARD] == (Share(7, 5, 1),)
 
 
+def test_processes_of_another_machine_are_not_looked_for_on_this_one(
+    family: tuple[int, int],
+) -> None:
+    first, grandchild = family
+    told = held(GpuProcess(CARD, grandchild, 5), GpuProcess(CARD, 7_000_001, 6))
+
+    shares = shares_of(told, {first: 1, 7_000_001: 2}, root=None)
+
+    assert shares[CARD] == (Share(2, 6, 1), Share(None, 5, 1))
+
+
 def test_a_process_without_a_container_is_not_taken_for_another_one(tmp_path: Path) -> None:
     for pid in (40, 41):
         (tmp_path / f"proc/{pid}").mkdir(parents=True)

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from hosts.gpu.asking import Asker
-from hosts.gpu.reading import CardReader, without_programs
+from hosts.gpu.reading import CardReader, inventory_of_long, without_programs
 from hosts.gpu.values import Inventory
 from hosts.runners.docker.system import Family, System
 from lab import simulated_smi
 
 MIB = 2**20
 NONE = Inventory((), ())
+FILES = ("query.xml", "list.txt")
 
 
 def reader(folder: Path, *, seconds: float = 5.0) -> CardReader:
@@ -140,6 +141,18 @@ def test_of_another_system_nothing_is_claimed() -> None:
 
 def machine(root: Path) -> System:
     return System(Family.DEBIAN, root=root)
+
+
+def test_one_long_answer_is_enough_for_a_host_that_gives_no_other() -> None:
+    answers = {name: (simulated_smi.CARDS / "mig" / name).read_text() for name in FILES}
+
+    found = inventory_of_long(answers["query.xml"], listed=answers["list.txt"])
+
+    cut, whole = found.cards or ()
+    assert (cut.cuda, cut.driver, whole.memory_used) == ("12.8", "570.86.10", MIB)
+    assert [part.name for part in cut.partitions] == ["3g.20gb", "1g.5gb"]
+    assert found.processes == ()
+    assert inventory_of_long("NVIDIA-SMI couldn't find libnvidia-ml.so").cards is None
 
 
 def test_cards_of_two_makers_are_told_together(tmp_path: Path) -> None:
