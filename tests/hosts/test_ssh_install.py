@@ -219,7 +219,7 @@ class TestInstall:
         assert "No Docker was found." in said
         assert 'permitopen="[/var/run/docker.sock]:*"' in home.lines()[0]
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may use every socket")
+    @pytest.mark.skipif(os.geteuid() == 0, reason="not as root: root may use every socket")
     def test_a_socket_of_somebody_else_comes_with_the_way_out(self, quick_home: Home) -> None:
         with listening(quick_home.folder / "run" / "docker.sock") as sock:
             sock.chmod(0)
