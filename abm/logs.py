@@ -8,6 +8,7 @@ import structlog
 def formatter(form: str) -> structlog.stdlib.ProcessorFormatter:
     """Lines for people (`console`) or one JSON object each (`json`), times in UTC."""
     shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -33,6 +33,7 @@ try:
     LOG_FORMAT = read.choice("LOG_FORMAT", "console", ["console", "json"])
     DATABASE_URL = read.text("DATABASE_URL", "")
     REDIS_URL = read.url("REDIS_URL", "", ["redis", "rediss"])
+    METRICS_TOKEN = read.secret("METRICS_TOKEN")
     SQLITE_JOURNAL = read.choice("SQLITE_JOURNAL", "auto", ["auto", "wal", "delete"])
     ADMIN_USERNAME = read.text("ADMIN_USERNAME", "")
     ADMIN_PASSWORD = read.secret("ADMIN_PASSWORD")
@@ -132,6 +133,7 @@ INSTALLED_APPS = [
     "abm",
 ]
 MIDDLEWARE = [
+    "abm.traces.TraceMiddleware",
     "abm.middleware.NamedHostMiddleware",
     "abm.api_door.BareApiMiddleware",
     "django.middleware.security.SecurityMiddleware",

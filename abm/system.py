@@ -30,7 +30,14 @@ SHOWN = (
     "JOBS_PER_REGISTRY WORKER_THREADS WORKER_DRAIN_SECONDS WEB_THREADS JOB_HEARTBEAT_SECONDS "
     "JOB_LOST_SECONDS JOB_SWEEP_SECONDS TIME_ZONE"
 )
-SECRET = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "ADMIN_PASSWORD", "DATABASE_URL", "REDIS_URL")
+SECRET = (
+    "SECRET_KEY",
+    "SECRET_KEY_FALLBACKS",
+    "ADMIN_PASSWORD",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "METRICS_TOKEN",
+)
 """The addresses too, because a password may stand in them."""
 EMBEDDED_THREADS = {"abm-worker": "worker", "abm-link": "link", "abm-tail": "tail"}
 

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from abm import views
+from abm import health_views, views
 from abm.api import shutdown
 
 urlpatterns = [
@@ -11,6 +11,8 @@ urlpatterns = [
     path("search/", views.search, name="search"),
     path("settings/", views.settings_page, name="settings"),
     path("style/", views.style, name="style"),
+    path("readyz", health_views.readyz, name="readyz"),
+    path("metrics", health_views.metrics, name="metrics"),
     path("accounts/", include("accounts.urls")),
     path("engines/", include("engines.urls")),
     path("catalog/", include("catalog.urls")),

@@ -28,6 +28,8 @@ from hosts.runners.docker.creation import body_of, make_folders, settings_digest
 from hosts.runners.docker.errors import mapped
 from hosts.runners.docker.images import find_image
 from hosts.runners.docker.labels import IMAGE, SPEC, container_of, filter_of, labels_on, name_of
+from hosts.runners.docker.networks import lost_network
+from hosts.runners.docker.own_container import inside_of
 from hosts.runners.docker.ports import LOOPBACK, HostPorts, endpoint_of, ports_of
 
 PLATFORM_API = (1, 41)
@@ -103,6 +105,8 @@ def start(host: DockerHost, spec: EngineSpec) -> EngineEndpoint:
     _ports(host, spec).check_own(spec)
     if host.is_here:
         make_folders(spec, user=_user(spec, image))
+    elif host.is_abm_contained:
+        make_folders(spec, user=_user(spec, image), seen=inside_of)
     with mapped(host.name, otherwise=StartFailed):
         # Not before: its log is lost with it.
         remove(host, spec, grace=REPLACE_GRACE)
@@ -118,7 +122,8 @@ def _taken_up(
     host: DockerHost, spec: EngineSpec, found: Mapping[str, Any], image: Mapping[str, Any]
 ) -> EngineEndpoint | None:
     """Where the container that is there runs; None if it does not fit or cannot be started."""
-    if labels_on(found).get(SPEC) != settings_digest(spec):
+    is_other = labels_on(found).get(SPEC) != settings_digest(spec)
+    if is_other or lost_network(host.client, spec, found):
         return None
     endpoint = endpoint_of(found, engine_host=host.engine_host)
     if is_running(found):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +98,17 @@ def mounts_of(spec: EngineSpec) -> tuple[Mount, ...]:
     return (*ours, *container.mounts)
 
 
-def make_folders(spec: EngineSpec, *, user: str) -> None:
+def make_folders(
+    spec: EngineSpec, *, user: str, seen: Callable[[Path], Path | None] = Path
+) -> None:
     """Make the folders that are to be mounted and are missing; for a daemon of this machine.
 
-    `user` is whom the image runs as. A folder that was there keeps its owner and its rights.
-    Raises StartFailed.
+    `user` is whom the image runs as, `seen` where abm sees a folder, or None where it does not.
+    A folder that was there keeps its owner and its rights. Raises StartFailed.
     """
     for mount in mounts_of(spec):
-        folder = Path(mount.source)
-        if not mount.is_folder or folder.exists():
+        folder = seen(Path(mount.source)) if mount.is_folder else None
+        if folder is None or folder.exists():
             continue
         try:
             folder.mkdir(parents=True)

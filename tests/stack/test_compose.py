@@ -1,0 +1,212 @@
+"""`docker compose up -d`, from a built image to a voice; an upgrade; down and up again.
+
+The tests are one story and run in their order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from lab.own import OwnDaemon
+from tests.stack.stack import IMAGE, Stack
+
+pytestmark = pytest.mark.fleet
+
+ROLES = ("web", "worker", "link")
+SERVERS = ("postgres", "redis")
+ADMIN, PASSWORD = "ada", "correct horse battery"
+LONG = 90_000
+NEXT_IMAGE = "abm:next"
+NEXT_MIGRATION = """
+from django.db import migrations, models
+
+class Migration(migrations.Migration):
+    dependencies = [("jobs", "0001_initial")]
+    operations = [
+        migrations.AddField("lease", "note", models.CharField(max_length=9, db_default="")),
+    ]
+"""
+
+
+def mounts(container: dict[str, Any]) -> set[str]:
+    return {mount["Destination"] for mount in container["Mounts"]}
+
+
+def test_everything_becomes_healthy(stack: Stack) -> None:
+    stack.wait_healthy(*ROLES, *SERVERS)
+    one_shot = stack.containers()
+
+    assert [one_shot[name]["State"]["ExitCode"] for name in ("secrets", "migrate")] == [0, 0]
+
+
+def test_only_web_has_a_port_and_only_worker_and_link_have_dockers_socket(stack: Stack) -> None:
+    found = stack.containers()
+
+    ports = {name for name, row in found.items() if row["HostConfig"]["PortBindings"]}
+    sockets = {name for name, row in found.items() if "/var/run/docker.sock" in mounts(row)}
+    assert (ports, sockets) == ({"web"}, {"worker", "link"})
+
+
+def test_each_has_limits_a_bounded_log_and_a_root_that_cannot_be_written(stack: Stack) -> None:
+    for name, row in stack.containers().items():
+        host = row["HostConfig"]
+        assert host["Memory"] > 0, name
+        assert host["LogConfig"]["Config"]["max-size"] == "10m", name
+        assert host["ReadonlyRootfs"], name
+        assert "no-new-privileges:true" in host["SecurityOpt"], name
+
+
+def test_abm_runs_as_its_own_user_without_any_right_of_root(stack: Stack, own: OwnDaemon) -> None:
+    with contextlib.closing(own.client()) as client:
+        for name in ROLES:
+            container = client.containers.get(stack.containers()[name]["Id"])
+            said = container.exec_run(["cat", "/proc/1/status"]).output.decode()
+            assert re.search(r"^Uid:\s+1000\s+1000", said, re.M), said
+            assert re.search(r"^CapEff:\s+0+$", said, re.M), said
+
+
+def test_the_secrets_are_readable_by_abm_alone(stack: Stack, own: OwnDaemon) -> None:
+    with contextlib.closing(own.client()) as client:
+        container = client.containers.get(stack.containers()["web"]["Id"])
+        said = container.exec_run(["stat", "-c", "%a %u %n", "/run/abm/secret_key"]).output.decode()
+        environment = container.exec_run(["env"]).output.decode()
+
+    assert said.startswith("400 1000 ")
+    assert "SECRET_KEY=" not in environment and "DATABASE_PASSWORD=" not in environment
+
+
+def test_a_newcomer_makes_the_first_admin_by_the_link_in_the_log(stack: Stack, page: Page) -> None:
+    page.goto(stack.setup_link())
+    page.get_by_label("Name").fill(ADMIN)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Make me admin").click()
+
+    page.wait_for_url(lambda url: "/setup/" not in url)
+    page.goto("/hosts/")
+    page.get_by_role("link", name="Docker on this machine", exact=True).click()
+    expect(page.locator(".head-state .state-word")).to_have_text(re.compile("Available|Degraded"))
+    page.goto("/hosts/")
+    expect(page.get_by_role("link", name="This machine", exact=True)).to_have_count(0)
+
+
+def test_an_engine_is_installed_started_and_heard(stack: Stack, page: Page) -> None:
+    page.goto("/catalog/")
+    card = page.locator("article", has=page.get_by_role("link", name="Tone", exact=True))
+    card.get_by_role("link", name="Install").click()
+    dialog = page.locator("#dialog")
+    expect(dialog).to_contain_text("Docker on this machine")
+    dialog.get_by_role("button", name="Install").click()
+    page.wait_for_url(re.compile("/jobs/"))
+
+    expect(page.locator(".head-state .state-word")).to_have_text("Done", timeout=LONG)
+    page.get_by_role("link", name="Try it").click()
+    page.get_by_role("button", name="Speak").click()
+
+    expect(page.locator(".trial canvas").first).to_be_visible()
+
+
+def test_what_it_uses_comes_from_the_link_to_the_page(page: Page) -> None:
+    open_tab(page, "Stats")
+
+    expect(page.locator("#engine-stats")).to_contain_text(re.compile(r"[\d.]+ MB"))
+
+
+def test_its_container_is_in_the_private_network_alone(stack: Stack, own: OwnDaemon) -> None:
+    with contextlib.closing(own.client()) as client:
+        (engine,) = client.containers.list(filters={"label": "abm.engine=tone"})
+        networks = engine.attrs["NetworkSettings"]["Networks"]
+
+    assert set(networks) == {"abm-engines"}
+
+
+def test_down_and_up_keeps_everything(stack: Stack, page: Page, own: OwnDaemon) -> None:
+    with contextlib.closing(own.client()) as client:
+        (engine,) = client.containers.list(filters={"label": "abm.engine=tone"})
+        engine.stop(timeout=1)  # compose cannot remove a network that is in use
+        engine.wait()
+
+    stack.compose("down")
+    stack.up()
+
+    open_tab(page, "Try it")  # with the session of before
+    expect(page.locator(".trial canvas").first).to_be_visible()
+    state = page.locator(".head-state .state-word")
+    if state.inner_text() != "Running":
+        page.get_by_role("button", name="Start", exact=True).click()
+    expect(state).to_have_text("Running", timeout=LONG)
+
+
+def test_an_upgrade_brings_the_data_along(stack: Stack, page: Page, own: OwnDaemon) -> None:
+    build_next(own, stack.folder)
+
+    stack.values["ABM_IMAGE"] = NEXT_IMAGE
+    stack.up()
+
+    open_tab(page, "Try it")
+    expect(page.locator(".trial canvas").first).to_be_visible()
+    with contextlib.closing(own.client()) as client:
+        postgres = client.containers.get(stack.containers()["postgres"]["Id"])
+        query = "SELECT count(*) FROM django_migrations WHERE name = '0002_next'"
+        said = postgres.exec_run(["psql", "-U", "abm", "-tAc", query]).output.decode()
+    assert said.strip() == "1"
+
+
+def test_an_older_abm_refuses_the_newer_database_with_a_sentence(stack: Stack) -> None:
+    stack.values["ABM_IMAGE"] = IMAGE
+
+    assert stack.tried("up", "-d").returncode != 0
+
+    said = stack.logs("migrate")
+    assert "The database was made by a newer abm (jobs.0002_next" in said
+    assert "Traceback" not in said
+    stack.values["ABM_IMAGE"] = NEXT_IMAGE
+    stack.up()
+
+
+def test_a_second_link_stands_by_and_takes_over(stack: Stack, own: OwnDaemon) -> None:
+    stack.up("--scale", "link=2")
+    with contextlib.closing(own.client()) as client:
+        links = client.containers.list(filters={"label": "com.docker.compose.service=link"})
+        assert len(links) == 2
+        first = next(one for one in links if b"works now" in one.logs())
+        (other,) = (one for one in links if one.id != first.id)
+        first.kill()
+        for line in other.logs(stream=True, follow=True):
+            if b"works now" in line:
+                break
+        first.start()
+
+
+def test_all_end_within_their_time_and_without_a_traceback(stack: Stack) -> None:
+    stack.up()
+    stack.wait_healthy(*ROLES)
+
+    stack.compose("stop")
+
+    codes = {name: row["State"]["ExitCode"] for name, row in stack.containers().items()}
+    assert {name: codes[name] for name in ROLES} == {"web": 0, "worker": 0, "link": 0}
+    assert "Traceback" not in stack.logs(*ROLES)
+
+
+def open_tab(page: Page, tab: str) -> None:
+    page.goto("/engines/")
+    page.get_by_role("link", name="Tone", exact=True).click()
+    page.locator("nav.tabs").get_by_role("link", name=tab, exact=True).click()
+
+
+def build_next(own: OwnDaemon, folder: Path) -> None:
+    """An abm with one migration more, as the next release would have."""
+    context = folder / "next"
+    context.mkdir()
+    (context / "0002_next.py").write_text(NEXT_MIGRATION)
+    (context / "Dockerfile").write_text(
+        f"FROM {IMAGE}\nCOPY 0002_next.py /app/jobs/migrations/0002_next.py\n"
+    )
+    with contextlib.closing(own.client()) as client:
+        client.images.build(path=str(context), tag=NEXT_IMAGE, rm=True)
