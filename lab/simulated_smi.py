@@ -1,6 +1,7 @@
 """A simulated nvidia-smi: prints the outputs of a folder of lab/cards. There is no card behind it.
 
-`apps.csv` beside the program, where a test writes one, stands for who holds memory right now.
+A file of the same name beside the program, where a test writes one, is printed instead: `apps.csv`
+or `query.xml` for who holds memory right now.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ CARDS = Path(__file__).resolve().parent / "cards"
 SCRIPT = """#!/bin/sh
 # The lab's simulated nvidia-smi: prints answers out of files.
 {before}
-cd {folder} || exit 9
 case "$*" in
-  *--query-compute-apps*) [ -f {apps} ] && exec cat {apps}; cat apps.csv ;;
-  *--query-gpu*) cat gpus.csv ;;
-  "-q -x") cat query.xml ;;
-  -L) cat list.txt ;;
+  *--query-compute-apps*) answer=apps.csv ;;
+  *--query-gpu*) answer=gpus.csv ;;
+  "-q -x") answer=query.xml ;;
+  -L) answer=list.txt ;;
   *) echo "Invalid combination of input arguments."; exit 2 ;;
 esac
+cd {folder} || exit 9
+[ -f {beside}/$answer ] && cd {beside}
+cat $answer
 exit {code}
 """
 
@@ -33,7 +36,7 @@ def write(folder: Path, machine: str = "two-equal", *, code: int = 0, before: st
     file = folder / "nvidia-smi"
     quoted = {
         "folder": shlex.quote(str(CARDS / machine)),
-        "apps": shlex.quote(str(folder / "apps.csv")),
+        "beside": shlex.quote(str(folder)),
     }
     file.write_text(SCRIPT.format(**quoted, code=code, before=before))
     file.chmod(0o755)

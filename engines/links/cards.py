@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError
@@ -13,11 +13,14 @@ from django.db.utils import DatabaseError
 from engines.links.holders import engines_by_pid
 from engines.models import Engine
 from hosts.gpu.asking import Asker
-from hosts.gpu.holding import shares_of
+from hosts.gpu.holding import Share, shares_of
 from hosts.gpu.reading import CardReader, without_programs
+from hosts.gpu.values import Inventory
 from hosts.gpus import are_gpus_asked, write_gpus
 from hosts.models import Host
+from hosts.runners.base import RunnerError
 from hosts.runners.docker.system import read_system
+from jobs.outcome import CancelToken
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +37,14 @@ class CardsLink(threading.Thread):
     """
 
     def __init__(
-        self, reader: CardReader | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        reader: CardReader | None = None,
+        *,
+        ended: CancelToken | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name="abm-cards", daemon=True)
-        self.ended = threading.Event()
+        self.ended = ended or CancelToken()
         self._reader = reader or CardReader(
             Asker(), without=lambda: without_programs(read_system())
         )
@@ -45,18 +52,18 @@ class CardsLink(threading.Thread):
         self._read_at = NEVER
 
     def run(self) -> None:
-        while not self.ended.is_set():
+        while not self.ended.is_cancelled:
             close_old_connections()
             try:
                 self.look()
-            except DatabaseError as error:
-                log.warning("the cards of this machine were not written down: %s", error)
+            except (DatabaseError, OSError, RunnerError) as error:
+                log.warning("cards were not read or not written down: %s", error)
             self.ended.wait(LOOK_SECONDS)
         connection.close()
 
     def look(self) -> None:
         """Read the cards if that is due."""
-        hosts = hosts_here()
+        hosts = self.hosts()
         passed = self._clock() - self._read_at
         if not hosts or passed < OFTEN_SECONDS:
             return
@@ -65,15 +72,23 @@ class CardsLink(threading.Thread):
         self._read_at = self._clock()
         self.read(hosts)
 
+    def hosts(self) -> list[Host]:
+        """Those that have these cards."""
+        return hosts_here()
+
     def read(self, hosts: list[Host]) -> None:
         """Read the cards now, for these hosts of this machine."""
         inventory = self._reader.read()
-        shares = shares_of(inventory, engines_by_pid())
-        keys = {share.holder for rows in shares.values() for share in rows if share.holder}
-        engines = Engine.objects.filter(pk__in=keys).only("display_name")
-        names = {engine.pk: engine.display_name for engine in engines}
-        for host in hosts:
-            write_gpus(host, inventory, shares, names=names)
+        write(hosts, inventory, shares_of(inventory, engines_by_pid()))
+
+
+def write(hosts: list[Host], inventory: Inventory, shares: Mapping[str, Sequence[Share]]) -> None:
+    """Keep what was read, with the names of those engines that hold something."""
+    keys = {share.holder for rows in shares.values() for share in rows if share.holder}
+    engines = Engine.objects.filter(pk__in=keys).only("display_name")
+    names = {engine.pk: engine.display_name for engine in engines}
+    for host in hosts:
+        write_gpus(host, inventory, shares, names=names)
 
 
 def hosts_here() -> list[Host]:

@@ -48,7 +48,7 @@ class Minder(threading.Thread):
             except (DatabaseError, OSError) as error:
                 log.warning("the links are minded again: %s", error)
                 self.ended.wait(LOOK_SECONDS)
-        self._cards.ended.set()
+        self._cards.ended.cancel()
         for link in self._links.values():
             link.ended.cancel()
         for link in self._links.values():

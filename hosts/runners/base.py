@@ -255,6 +255,10 @@ class EngineRunner(ABC):
         """Bytes that a running engine has fetched since its start; None where nobody can tell."""
         return None
 
+    def processes(self, spec: EngineSpec) -> tuple[int, ...]:
+        """The numbers of a running engine's processes as its host counts them, where told."""
+        return ()
+
     def address_problem(self, spec: EngineSpec) -> str:
         """Why a running engine is not reached where it should be, if that can be told."""
         return ""

@@ -182,6 +182,15 @@ class DockerRunner(EngineRunner):
                 return None
             return received_by(host.client, spec, found, is_here=host.is_here)
 
+    def processes(self, spec: EngineSpec) -> tuple[int, ...]:
+        host = self._host()
+        with mapped(self._host_name):
+            found = containers.find(host.client, spec)
+            if found is None or not containers.is_running(found):
+                return ()
+            rows = host.client.top(found["Id"], ps_args="-eo pid")["Processes"]
+            return tuple(int(row[0]) for row in rows)
+
     def shell(
         self, spec: EngineSpec, *, cols: int, rows: int, wake: Callable[[], None]
     ) -> ShellSession:

@@ -1,0 +1,76 @@
+"""Reading the cards of a remote host over the connection that is there anyway."""
+
+from __future__ import annotations
+
+import contextlib
+
+from engines.links.cards import CardsLink, write
+from engines.models import Engine
+from engines.spec import spec_of
+from hosts.gpu.holding import shares_of
+from hosts.gpu.reading import inventory_of_long
+from hosts.gpu.values import Inventory
+from hosts.models import Host
+from hosts.remote_links import link_of
+from hosts.runners.base import RunnerError
+from hosts.ssh.link import Link, LinkState
+from hosts.work import runner_of
+from jobs.outcome import CancelToken
+
+ANSWER_SECONDS = 5.0
+NOT_FOUND = 127
+"""What a shell says of a program that is not there."""
+
+
+class FarCardsLink(CardsLink):
+    """The cards of one remote host. While it is away nothing is read, and what was read ages."""
+
+    def __init__(self, host_pk: int, ended: CancelToken) -> None:
+        super().__init__(ended=ended)
+        self.name = f"abm-cards-{host_pk}"
+        self._host_pk = host_pk
+
+    def hosts(self) -> list[Host]:
+        host = Host.objects.filter(pk=self._host_pk, is_enabled=True).first()
+        is_there = host is not None and host.is_usable
+        return [host] if host and is_there and link_of(host).news.state is LinkState.UP else []
+
+    def read(self, hosts: list[Host]) -> None:
+        for host in hosts:
+            inventory = read_far(link_of(host), host)
+            has_processes = bool(inventory.processes)
+            known = processes_on(host) if has_processes else {}
+            write([host], inventory, shares_of(inventory, known, root=None))
+
+
+def read_far(link: Link, host: Host) -> Inventory:
+    """The cards as abm's key may ask for them. Raises RunnerError where the host is not there."""
+    said = link.run("cards", seconds=ANSWER_SECONDS)
+    if said.status == NOT_FOUND:
+        return Inventory(None, None, _without(said.err or said.out, host), said.err)
+    text = said.out or said.err
+    found = inventory_of_long(text)
+    if any(card.is_mig for card in found.cards or ()):
+        listed = link.run("parts", seconds=ANSWER_SECONDS).out
+        found = inventory_of_long(text, listed=listed)
+    return found
+
+
+def _without(text: str, host: Host) -> str:
+    """Why there is no answer; nothing to be said of a host that offers containers no card."""
+    if "nvidia-smi" not in text:
+        return "abm's key may not ask for cards there. Paste the command of its key again."
+    if host.facts.get("has_gpu_runtime"):
+        return f"nvidia-smi is not installed on {host}. Install the NVIDIA driver with it."
+    return ""
+
+
+def processes_on(host: Host) -> dict[int, int]:
+    """The engine's key by the number of each of its processes, as that host counts them."""
+    found: dict[int, int] = {}
+    engines = Engine.objects.filter(host=host, state__in=Engine.ALIVE, attached_url="")
+    with runner_of(host) as runner:
+        for engine in engines.select_related("host"):
+            with contextlib.suppress(RunnerError):  # it ended meanwhile
+                found |= dict.fromkeys(runner.processes(spec_of(engine)), engine.pk)
+    return found
