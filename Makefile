@@ -8,7 +8,7 @@ UV_VERSION := 0.13.8
 PYTEST := $(BIN)/python -m pytest
 LAB_ENV := $(or $(ABM_LAB_DIR),.cache/lab)/env
 
-.PHONY: help setup setup-dev run test test-fast test-fleet soak lab-up lab-down lint format bench clean
+.PHONY: help setup setup-dev run test test-fast test-fleet test-stack soak lab-up lab-down lint format bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make test    everything that this machine can run"
 	@echo "make lab-up  a Docker daemon, a registry and engines to try on them (root on Linux); lab-down ends it"
 	@echo "make test-fleet  the tests that need the lab"
+	@echo "make test-stack  the image and the compose file, in the lab (needs docker-compose)"
 	@echo "make soak    those that break things, at full length"
 	@echo "make lint    ruff, mypy, template format, missing migrations"
 	@echo "make bench   figures, written to bench/results.md"
@@ -54,6 +55,10 @@ test-fast: setup-dev
 
 test-fleet: setup-dev
 	$(PYTEST) -q -m fleet tests/fleet
+
+# The compose file, built and started on a daemon of its own.
+test-stack: setup-dev
+	$(PYTEST) -q -m fleet tests/stack
 
 # -s: the figures are worth seeing.
 soak: setup-dev

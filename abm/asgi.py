@@ -10,7 +10,6 @@ from typing import Any
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
@@ -19,6 +18,7 @@ from django.core.signals import request_started
 from django.http import HttpResponseBase
 from servestatic import ServeStaticASGI
 
+from abm.addresses import AddressedRequest, KnownOrigin
 from abm.middleware import answer_of
 from abm.routing import websocket_urlpatterns
 from abm.streaming import disconnected, send_pieces, unless_gone
@@ -37,6 +37,8 @@ class PageHandler(ASGIHandler):
     second instead of 865. A view that waits for an engine (`Waiting`) is finished in a second
     hop and holds no thread between the two.
     """
+
+    request_class = AddressedRequest
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,5 +171,5 @@ def make_application() -> Any:
         pages = StaticFiles(pages, root=str(settings.STATIC_ROOT), prefix="static")
     sockets = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
     return ProtocolTypeRouter(
-        {"http": Front(pages), "websocket": AllowedHostsOriginValidator(sockets)}
+        {"http": Front(pages), "websocket": KnownOrigin(sockets)}
     )

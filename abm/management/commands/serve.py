@@ -115,7 +115,9 @@ def collect_static() -> None:
 
 def greeting() -> str:
     """The addresses, and the link for the first admin while there is none."""
-    names = own_addresses(settings.HOST)
+    # What a container has for addresses leads nowhere from outside.
+    is_contained = Path("/.dockerenv").exists()
+    names = [] if is_contained else own_addresses(settings.HOST)
     local = "127.0.0.1" if settings.HOST in {"0.0.0.0", "::", "127.0.0.1"} else settings.HOST
     here = f"http://{local}:{settings.PORT}"
     network = [
@@ -132,5 +134,7 @@ def greeting() -> str:
         bases = [settings.PUBLIC_URL] if settings.PUBLIC_URL else [here, *network[:1]]
         lines += ["", "Nobody is admin yet. Make the first one by this link, which works once:"]
         lines += [f"  {base}{path}" for base in bases]
+        if is_contained and not settings.PUBLIC_URL:
+            lines.append("From another machine, put this one's address and port in its place.")
     lines += ["", f"Data: {settings.DATA_DIR}. Ctrl-C ends abm; engines go on."]
     return "\n".join(lines)
