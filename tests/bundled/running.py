@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
+import random
 import socket
 import subprocess
 import time
@@ -45,6 +47,19 @@ def python_of(name: str) -> Path:
             subprocess.run([*install, "--python", python, "-r", str(requirements)], check=True)
             (folder / "ready").touch()
     return folder / "bin" / "python"
+
+
+def free_ports(count: int) -> range:
+    """Neighbouring ports below those that the system gives to connections by itself."""
+    while True:
+        first = random.randrange(20_000, 30_000 - count)
+        with contextlib.ExitStack() as held:
+            try:
+                for port in range(first, first + count):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return range(first, first + count)
 
 
 def free_port() -> int:

@@ -21,7 +21,7 @@ from hosts.runners.base import (
     StartFailed,
 )
 from jobs.outcome import Cancelled, CancelToken
-from tests.bundled.running import free_port
+from tests.bundled.running import free_ports
 from tests.hosts.drivers import Driver, fake_driver, local_driver
 from tests.hosts.tiny_engine import TINY
 from tests.hosts.waiting import until
@@ -42,8 +42,7 @@ def runner(driver: Driver) -> EngineRunner:
 
 @pytest.fixture
 def spec(runner: EngineRunner, driver: Driver) -> Iterator[EngineSpec]:
-    first = free_port()
-    made = EngineSpec(name="tiny", source_dir=TINY, ports=range(first, first + 3))
+    made = EngineSpec(name="tiny", source_dir=TINY, ports=free_ports(3))
     made = driver.complete(made)
     yield made
     runner.stop(made, grace=0.2)
