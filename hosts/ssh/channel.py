@@ -11,8 +11,10 @@ import io
 import queue
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
+
+from paramiko import SSHException
 
 FULL_SECONDS = 0.05
 """How long a send that must not wait waits all the same for room: its caller cannot poll for it."""
@@ -65,7 +67,8 @@ class ChannelSocket:
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Raises TimeoutError, BlockingIOError, and ConnectionResetError if the link was lost."""
         try:
-            data: bytes = self.channel.recv(size)
+            with _as_of_sockets():
+                data: bytes = self.channel.recv(size)
         except TimeoutError:
             if self.channel.timeout == 0.0:
                 raise BlockingIOError("Nothing to read yet.") from None
@@ -84,7 +87,8 @@ class ChannelSocket:
 
     def send(self, data: Any, flags: int = 0) -> int:
         """Bytes taken. Raises TimeoutError, BlockingIOError, BrokenPipeError."""
-        sent = self._send(data)
+        with _as_of_sockets():
+            sent = self._send(data)
         if sent == 0 and len(data):
             raise BrokenPipeError("The other side reads no more.")
         return sent
@@ -130,12 +134,13 @@ class ChannelSocket:
 
     def shutdown(self, how: int) -> None:
         """End it from any thread; a reader wakes up, and what is behind it sees the end."""
-        if how == socket.SHUT_WR:
-            self.channel.shutdown_write()
-        elif how == socket.SHUT_RD:
-            self.channel.shutdown_read()
-        else:
-            self.channel.close()
+        with _as_of_sockets():
+            if how == socket.SHUT_WR:
+                self.channel.shutdown_write()
+            elif how == socket.SHUT_RD:
+                self.channel.shutdown_read()
+            else:
+                self.channel.close()
 
     def makefile(self, mode: str = "r", buffering: int | None = None, **_: object) -> Any:
         """A binary file, as http.client wants it; the channel stays open until it is closed."""
@@ -167,7 +172,7 @@ class ChannelSocket:
             if self._is_closed:
                 return
             self._is_closed = True
-        with contextlib.suppress(EOFError, OSError):
+        with contextlib.suppress(OSError), _as_of_sockets():
             self.channel.close()
         if self._bell is not None:
             self._bell.close()
@@ -192,6 +197,15 @@ class ChannelSocket:
     def __del__(self) -> None:
         if self._leftovers is not None and not self._is_closed:
             self._leftovers.put((self.channel, self._bell))
+
+
+@contextlib.contextmanager
+def _as_of_sockets() -> Iterator[None]:
+    """What paramiko raises where it cannot send any more is no OSError, as a socket's would be."""
+    try:
+        yield
+    except (EOFError, SSHException) as error:
+        raise ConnectionResetError(str(error) or "The connection ended.") from error
 
 
 class _Bell:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from paramiko import SSHException
 
 from hosts.runners.base import RunnerError
 from hosts.ssh.channel import ChannelSocket
@@ -104,7 +107,8 @@ class Connection:
                 left = max(0.1, deadline - time.monotonic())
                 self._transport.execute(channel, command, seconds=left)
         except BaseException as error:
-            channel.close()
+            with contextlib.suppress(EOFError, OSError, SSHException):
+                channel.close()
             if isinstance(error, ChannelRefused):
                 what = "to run its commands"
                 raise ForwardingForbidden(self.peer, what, detail=str(error)) from error
@@ -114,13 +118,14 @@ class Connection:
     def run(self, command: str, *, seconds: float, most_bytes: int = FACTS_BYTES) -> Said:
         """What a command says, at most `most_bytes` of it. Raises LinkBusy when time is up."""
         deadline = time.monotonic() + seconds
-        with self.session(command, seconds) as wire:
-            wire.channel.shutdown_write()
+        what = f"finish `{command}`"
+        with self.session(command, seconds) as wire, self._in_words(what, seconds):
+            wire.shutdown(socket.SHUT_WR)
             said = read_all(wire.channel, deadline=deadline, most_bytes=most_bytes)
         if said is None:
             if self.failure is not None:
                 raise self.failure
-            raise LinkBusy(self.peer, f"finish `{command}`", seconds)
+            raise LinkBusy(self.peer, what, seconds)
         return said
 
     def facts(self, seconds: float = FACTS_SECONDS) -> RemoteFacts | None:
@@ -165,7 +170,7 @@ class Connection:
             yield
         except TimeoutError as error:
             raise LinkBusy(self.peer, what, seconds) from error
-        except (ConnectionError, EOFError) as error:
+        except (ConnectionError, EOFError, SSHException) as error:
             raise (self.failure or LinkLost(self.peer, detail=str(error))) from error
 
     def _sweep(self) -> None:
@@ -173,7 +178,7 @@ class Connection:
         with contextlib.suppress(queue.Empty):
             while True:
                 channel, bell = self._leftovers.get_nowait()
-                with contextlib.suppress(EOFError, OSError):
+                with contextlib.suppress(EOFError, OSError, SSHException):
                     channel.close()
                 if bell is not None:
                     bell.close()

@@ -1,7 +1,8 @@
 """What the forced command of abm's key line says of a host: no shell, no file transfer.
 
-The first line is `abm 1 sock=PATH access=WORD`; after it stand `uname -sm`, /proc/loadavg, the
-first lines of /proc/meminfo and `df -Pk` of Docker's folder, each as far as the system has it.
+It begins with the line `abm 1 sock=PATH access=WORD`; after it stand `uname -sm`,
+/proc/loadavg, the first lines of /proc/meminfo and `df -Pk` of Docker's folder, each as far as
+the system has it.
 """
 
 from __future__ import annotations
@@ -36,13 +37,16 @@ class RemoteFacts:
 
 def read_facts(text: str) -> RemoteFacts | None:
     """The facts of such an answer; None if something else answered."""
-    first, _, rest = text.partition("\n")
-    greeting = GREETING.fullmatch(first.strip())
-    if greeting is None:
+    lines = [line.strip() for line in text.splitlines()]
+    greetings = [
+        (at, found) for at, line in enumerate(lines) if (found := GREETING.fullmatch(line))
+    ]
+    if not greetings:
         return None
+    begins, greeting = greetings[0]  # a shell's start-up file may have spoken before
     system = load = disk = None
     memory: dict[str, int] = {}
-    for line in map(str.strip, rest.splitlines()):
+    for line in lines[begins + 1 :]:
         if found := MEMORY.fullmatch(line):
             memory[found[1]] = int(found[2]) * KIB
         elif found := LOAD.fullmatch(line):

@@ -122,13 +122,6 @@ class TestStreams:
         assert next(iter(lines)) == b"begun\n"
         lines.close()
 
-    def test_an_attached_command_gives_both_its_outputs(
-        self, client: docker.APIClient, container: str
-    ) -> None:
-        made = client.exec_create(container, ["sh", "-c", "echo out; echo err >&2"])
-
-        assert client.exec_start(made["Id"], demux=True) == (b"out\n", b"err\n")
-
     def test_an_image_goes_there_and_back(self, client: docker.APIClient) -> None:
         layer = io.BytesIO()
         with tarfile.open(fileobj=layer, mode="w") as tar:

@@ -37,7 +37,9 @@ KbdInteractiveAuthentication no
 StrictModes no
 PermitRootLogin yes
 UseDNS no
+SetEnv HOME={folder}
 """
+"""With a HOME without start-up files: bash reads its own for commands that come by SSH."""
 
 
 @dataclass

@@ -341,9 +341,24 @@ class TestChannels:
     def test_a_reader_wakes_up_when_another_thread_shuts_it(self, connection: Connection) -> None:
         wire = connection.session("sleep 60", 5)
         wire.settimeout(None)
-        threading.Timer(0.1, wire.shutdown, [socket.SHUT_RDWR]).start()
+        other = threading.Timer(0.1, wire.shutdown, [socket.SHUT_RDWR])
+        other.start()
 
         assert wire.recv(1) == b""
+        other.join(5)
+
+    def test_one_of_a_dead_connection_fails_as_sockets_do(self, connection: Connection) -> None:
+        with echoing() as port:
+            wires = [connection.tcp(port, 5) for _ in range(3)]
+            connection._transport.wire.cut()
+            with pytest.raises(OSError):
+                for _ in range(100):
+                    wires[0].sendall(b"x" * 2**16)
+            with pytest.raises(ConnectionResetError):
+                wires[1].recv(1)
+            for wire in wires:
+                wire.shutdown(socket.SHUT_RDWR)
+                wire.close()
 
     def test_selectors_see_what_comes_and_that_there_is_room(self, connection: Connection) -> None:
         with echoing() as port, connection.tcp(port, 5) as wire:
