@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.refused import Refused
+from engines.away import going_on_later
 from engines.bringup import bring_down, bring_up, load, mark_failed, settle, start_first
 from engines.fetching import follow_install
 from engines.image_checks import note_image
@@ -45,7 +46,7 @@ def run(job_id: int) -> None:
         engine = Engine.objects.select_related("host", "variant__entry__source").get(
             pk=job_run.job.engine_id or 0
         )
-        with runner_of(engine.host) as runner:
+        with going_on_later(job_run, engine), runner_of(engine.host) as runner:
             VERBS[job_run.job.action](job_run, runner, engine)
 
 

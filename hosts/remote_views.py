@@ -7,6 +7,7 @@ from typing import Any, cast
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.models import User
 from accounts.refused import Refused
@@ -78,7 +79,8 @@ def save(request: HttpRequest) -> HttpResponse:
     draft = remote.being_added(user)
     if draft is None:
         return redirect("hosts:add")
-    return redirect("hosts:host", pk=remote.save_host(draft, user=user).pk)
+    answer = redirect("hosts:host", pk=remote.save_host(draft, user=user).pk)
+    return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer
 
 
 @require_POST

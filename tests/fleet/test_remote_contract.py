@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -58,7 +59,8 @@ def driver(
     def run() -> RemoteDockerRunner:
         return RemoteDockerRunner(link, host_id=HOST_ID, door=door)
 
-    with docker_driver(shared_box.own.remote.daemon, client, registry_address, tmp_path) as made:
+    daemon: Any = shared_box.own.remote.daemon  # of which only the address is asked for
+    with docker_driver(daemon, client, registry_address, tmp_path) as made:
         yield replace(
             made,
             open=run,
@@ -72,5 +74,3 @@ def driver(
         )
     for one in doors.values():
         one.close()
-
-

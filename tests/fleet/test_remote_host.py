@@ -112,6 +112,23 @@ def test_a_host_that_is_away_is_told_and_work_for_it_waits_until_it_is_back(
     assert answer.status_code == 200
 
 
+def test_an_install_that_is_cut_off_goes_on_when_the_host_is_back(
+    abm: FarAbm, own: OwnRemote
+) -> None:
+    job = abm.install("large")
+    abm.until(lambda: abm.job(job).percent > 5)
+    own.cut()
+    try:
+        abm.until(lambda: abm.job(job).waiting_for, seconds=60)
+        assert abm.job(job).status == "queued"
+    finally:
+        own.mend()
+
+    ended = abm.ended(job, seconds=90)
+    assert ended.status == "succeeded", ended.error
+    assert "It goes on when gpu-box is back." in abm.log(job)
+
+
 def test_abm_finds_its_engine_again_after_a_restart(abm: FarAbm, engine: str) -> None:
     abm.served.kill()
     abm.start()
