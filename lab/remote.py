@@ -196,9 +196,13 @@ class Remote:
         return [one for one in self.room.processes() if one.info["name"] == "sshd"]
 
     def signal_sshd(self, number: signal.Signals) -> None:
-        for one in self.sshd_processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.send_signal(number)
+        """To all of them, those too that are born meanwhile."""
+        told: set[int] = set()
+        while new := [one for one in self.sshd_processes() if one.pid not in told]:
+            for one in new:
+                told.add(one.pid)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.send_signal(number)
 
     def plug(self, *, is_in: bool) -> None:
         """Pull the cable, or put it back."""

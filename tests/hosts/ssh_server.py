@@ -125,9 +125,12 @@ class SshServer:
         return (self.folder / "log").read_text(errors="replace")
 
     def _signal(self, number: signal.Signals) -> None:
-        for one in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.send_signal(number)
+        told: set[int] = set()
+        while new := [one for one in self.processes() if one.pid not in told]:
+            for one in new:  # and those that are born meanwhile
+                told.add(one.pid)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.send_signal(number)
 
     def _answers(self) -> bool:
         assert self.process is not None and self.process.poll() is None, self.log()
