@@ -24,7 +24,7 @@ from accounts.roles import require_role
 from engines.api_naming import engine_of
 from engines.client import CONNECT_SECONDS, read_refusal, shared_transport
 from engines.idle import begin_use, end_use
-from engines.links.door import reached
+from engines.links.way import reached
 from engines.models import Engine
 from jobs.waiting import answer_later
 

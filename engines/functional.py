@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 
 from engines.client import EngineClient, EngineRefused
-from engines.links.door import way_to
+from engines.links.way import way_to
 from engines.models import Engine
 from engines.sound import NotWav, peak, read_wav
 from hosts.runners.base import EngineFailed

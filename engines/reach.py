@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from engines.client import EngineClient, Probe
-from engines.links.door import way_to
+from engines.links.way import way_to
 from engines.models import Engine
 
 

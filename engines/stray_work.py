@@ -17,7 +17,7 @@ from engines.attach import definition_of_info
 from engines.client import EngineClient
 from engines.environment import wanted_by
 from engines.image_checks import note_image
-from engines.links.door import way_by
+from engines.links.way import way_by
 from engines.models import Engine
 from engines.observe import engine_seen
 from engines.services import definition_of

@@ -20,7 +20,7 @@ from accounts.roles import require_role
 from engines.client import CONNECT_SECONDS, EngineRefused, read_refusal, shared_transport
 from engines.functional import default_language
 from engines.idle import begin_use, end_use
-from engines.links.door import reached
+from engines.links.way import reached
 from engines.models import Engine, Trial
 from engines.schema import validated_parameters
 from engines.sound import NotWav, read_wav
