@@ -15,7 +15,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
-from abm import api_about
+from abm import api_about, events_stream
 from abm.api_door import door, refusal
 from accounts import api as people
 from accounts.refused import Refused
@@ -47,6 +47,7 @@ LARGE = {f"engines/<variant_id>/{name}" for name in api_through.OPERATIONS}
 """May be sent MAX_UPLOAD_MB: sound on its way to an engine."""
 ROOMS = (
     api_about,
+    events_stream,
     hosts,
     api_hosts,
     api_lists,

@@ -19,6 +19,7 @@ from django.http import HttpResponseBase
 from servestatic import ServeStaticASGI
 
 from abm.addresses import AddressedRequest, KnownOrigin
+from abm.events_stream import EventStream
 from abm.middleware import answer_of
 from abm.routing import websocket_urlpatterns
 from abm.streaming import disconnected, send_pieces, unless_gone
@@ -59,7 +60,9 @@ class PageHandler(ASGIHandler):
         with closing(body):
             loop = asyncio.get_running_loop()
             response = await loop.run_in_executor(self._pool, self._answer, request)
-            if isinstance(response, Waiting) or getattr(response, "is_async", False):
+            if isinstance(response, EventStream):
+                await response.serve(scope, receive, send)
+            elif isinstance(response, Waiting) or getattr(response, "is_async", False):
                 await self._slowly(request, response, scope, receive, send)
             else:
                 await self.send_response(response, send)

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from abm.consumers import DashboardConsumer, SettingsConsumer
+from abm.notify.consumers import NotifyConsumer
 from catalog.consumers import CatalogConsumer
 from engines.consumers import EngineConsumer, EnginesConsumer, LogsConsumer
 from engines.shell_consumer import ShellConsumer
@@ -14,6 +15,7 @@ websocket_urlpatterns = [
     path("ws/page/", LiveConsumer.as_asgi()),
     path("ws/dashboard/", DashboardConsumer.as_asgi()),
     path("ws/settings/", SettingsConsumer.as_asgi()),
+    path("ws/notifications/", NotifyConsumer.as_asgi()),
     path("ws/jobs/", JobsConsumer.as_asgi()),
     path("ws/jobs/<int:pk>/", JobConsumer.as_asgi()),
     path("ws/engines/", EnginesConsumer.as_asgi()),

@@ -14,6 +14,9 @@ import daphne.server
 from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server, reactor
 
+from abm.connection import Connection
+from abm.events_hub import HUB
+
 DRAIN_SECONDS = 25.0
 DISCARD_SECONDS = 1.0
 FORM_ALLOWANCE = 1_000_000
@@ -101,6 +104,11 @@ class AbmServer(Server):
         self.drain_seconds = drain_seconds
         self._drain_until: float | None = None
 
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        if scope["type"] == "http":
+            scope["abm.connection"] = Connection(protocol)
+        return super().create_application(protocol, scope)
+
     def listen(self) -> None:
         """Take SIGINT and SIGTERM, then serve until one comes."""
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -115,6 +123,7 @@ class AbmServer(Server):
             self.stop()  # asked twice: at once
             return
         self._drain_until = time.monotonic() + self.drain_seconds
+        HUB.end()
         for listener in self.listeners:
             listener.addCallback(lambda port: port.stopListening())
         self._end_when_idle()

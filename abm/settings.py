@@ -241,6 +241,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "jobs.sweep", "schedule": JOB_SWEEP_SECONDS},
     "prune": {"task": "jobs.prune", "schedule": 3600.0},
+    "notify": {"task": "abm.notify", "schedule": 10.0},
+    "prune_notifications": {"task": "abm.prune_notifications", "schedule": 3600.0},
     "updates": {"task": "engines.check_updates", "schedule": 60.0},
     "catalog": {"task": "catalog.sync_due", "schedule": 60.0},
     "files": {"task": "engines.tidy_files", "schedule": 3600.0},

@@ -11,6 +11,7 @@ urlpatterns = [
     path("search/", views.search, name="search"),
     path("settings/", views.settings_page, name="settings"),
     path("style/", views.style, name="style"),
+    path("notifications/", include("abm.notify.urls")),
     path("readyz", health_views.readyz, name="readyz"),
     path("metrics", health_views.metrics, name="metrics"),
     path("accounts/", include("accounts.urls")),

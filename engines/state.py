@@ -84,7 +84,8 @@ def change_state(
             if state == S.RUNNING:
                 told |= {"port": engine.port, "model": values.get("loaded_model", "")}
             elif state == S.FAILED:
-                told["error"] = str(values.get("error", ""))[:MOST_TOLD]
+                error = str(values.get("error", ""))[:MOST_TOLD]
+                told |= {"error": error, "code": values.get("error_code", "")}
             announce("engines", "engine.changed", text=event, **told)
     if moved:
         engine.refresh_from_db()

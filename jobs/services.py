@@ -65,7 +65,7 @@ def submit_job(
     registry: str = "",
     retry_of: Job | None = None,
 ) -> Job:
-    """Make a job and ring for it; every verb that makes one is noted and held to grants here.
+    """Make a job, note who asked for it and ring for it; only on a host that they may operate.
 
     Raises Refused JOB_RUNNING if the engine already has one, or HOST_NOT_GRANTED.
     """
@@ -92,14 +92,14 @@ def submit_job(
             f"{other} is still under way. Wait for it, or cancel it first.",
             job=other.pk,
         ) from error
+    return _asked(job, user)
+
+
+def _asked(job: Job, user: User | None) -> Job:
+    """Tell it, note it and ring for it."""
     text = f"{job} was asked for"
     announce("jobs", "job.changed", text=text, pk=job.pk, status=job.status)
-    _note(job, user)
     ring(job)
-    return job
-
-
-def _note(job: Job, user: User | None) -> None:
     of, pk = "abm", None
     for kind, key in (("engine", job.engine_id), ("host", job.host_id)):
         if key is not None:
@@ -107,6 +107,7 @@ def _note(job: Job, user: User | None) -> None:
             break
     after = {"job": job.pk, **job.params}
     note(f"{of}.{job.action}", job.subject, pk=pk, user=user, after=after)
+    return job
 
 
 @transaction.atomic

@@ -40,6 +40,7 @@ UNNOTED = {
     "engines.sources.uploading.read_upload": "the job that loads it is noted",
     "hosts.registry_logins._of_admin": "checks for its callers",
     "hosts.registry_logins.test_login": "asks a registry and changes nothing",
+    "hosts.remote.ask_check": "looks and changes nothing",
     "hosts.services.ask_probe": "looks and changes nothing",
     "hosts.services.change_host": "each change is noted by itself",
     "jobs.services.retry_job": "makes a job, which is noted",

@@ -1,0 +1,15 @@
+"""Doors for the clock."""
+
+from celery import shared_task
+
+from abm.notify import work
+
+
+@shared_task(name="abm.notify")
+def notify() -> None:
+    work.run()
+
+
+@shared_task(name="abm.prune_notifications")
+def prune_notifications() -> None:
+    work.prune()
