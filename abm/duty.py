@@ -13,6 +13,7 @@ from celery.beat import EmbeddedService
 from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError
 
+from engines.links.log_reader import LogReader
 from engines.links.minder import Minder
 from jobs.events import ORIGIN
 from jobs.lease import give_up, hold
@@ -37,16 +38,19 @@ class Duty:
         self._presence = Presence(Process.Role.LINK, is_standby=True)
         self._minder: Minder | None = None
         self._clock: Any = None
+        self._logs = LogReader()
         self._held_until = 0.0
 
     def run(self) -> None:
         """Until `ended`; returns when nothing of it runs any more."""
         self._presence.start()
+        self._logs.start()
         while not self.ended.is_set():
             close_old_connections()
             self._look()
             self.ended.wait(LOOK_SECONDS)
         self._stop()
+        self._logs.ended.cancel()
         with contextlib.suppress(DatabaseError):
             give_up(LEASE, ORIGIN)
         self._presence.end()

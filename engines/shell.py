@@ -9,6 +9,7 @@ from django.conf import settings
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
+from engines.links import log_door
 from engines.models import Engine
 from engines.noting import note_engine
 from engines.spec import spec_of
@@ -35,6 +36,12 @@ def open_shell(
         raise Refused("SHELL_OFF", "Shells are switched off; ENGINE_SHELL=true allows them.")
     if not has_shell(engine):
         raise Refused("SHELL_NONE", f"{engine} is no container, so it has no shell of its own.")
+    if log_door.is_needed(engine):
+        raise Refused(
+            "SHELL_NONE",
+            "abm's web process has no way to Docker, so it opens no shells. On the machine itself: "
+            f"docker exec -it $(docker ps -q --filter label=abm.engine={engine.name}) sh",
+        )
     with runner_of(engine.host) as runner:
         if not isinstance(runner, DockerRunner):
             raise Refused("SHELL_NONE", f"{engine.host} gives no shells.")

@@ -14,6 +14,7 @@ from engines.away import going_on_later
 from engines.bringup import bring_down, bring_up, load, mark_failed, settle, start_first
 from engines.fetching import follow_install
 from engines.image_checks import note_image
+from engines.links import log_door
 from engines.models import Engine
 from engines.proving import prove
 from engines.reach import client_of
@@ -267,6 +268,8 @@ def log_tail(engine: Engine, *, lines: int) -> list[str]:
     """The last lines that the engine wrote, oldest first; none for an attached one."""
     if engine.attached_url:
         return []
+    if log_door.is_needed(engine):
+        return list(log_door.read(engine, tail=lines, follows=False, cancel=CancelToken()))
     with runner_of(engine.host) as runner:
         return runner.logs(spec_of(engine), tail=lines)
 
@@ -275,6 +278,9 @@ def follow_log(engine: Engine, *, tail: int, cancel: CancelToken) -> Iterator[st
     """The last `tail` lines and each new one until `cancel`; raises RunnerError."""
     if engine.attached_url:
         yield "This engine runs outside abm; its developer has its log."
+        return
+    if log_door.is_needed(engine):
+        yield from log_door.read(engine, tail=tail, follows=True, cancel=cancel)
         return
     with runner_of(engine.host) as runner:
         yield from runner.follow(spec_of(engine), tail=tail, cancel=cancel)

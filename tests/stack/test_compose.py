@@ -117,6 +117,13 @@ def test_what_it_uses_comes_from_the_link_to_the_page(page: Page) -> None:
     expect(page.locator("#engine-stats")).to_contain_text(re.compile(r"[\d.]+ MB"))
 
 
+def test_its_log_comes_through_the_link_to_a_web_without_docker(page: Page) -> None:
+    open_tab(page, "Logs")
+
+    expect(page.locator("[data-log-lines] > div").first).to_contain_text(re.compile(r"\w{3}"))
+    expect(page.locator("[data-log-lines]")).not_to_contain_text("abm cannot read the log")
+
+
 def test_its_container_is_in_the_private_network_alone(stack: Stack, own: OwnDaemon) -> None:
     with contextlib.closing(own.client()) as client:
         (engine,) = client.containers.list(filters={"label": "abm.engine=tone"})
