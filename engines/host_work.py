@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engines import storage_work, stray_work
-from engines.sources import build_work, discover_work, push_work, tar_work
+from engines.sources import build_work, copy_work, discover_work, push_work, tar_work
 from hosts.models import Host
 from hosts.runners.base import EngineRunner
 from hosts.work import runner_of
@@ -21,6 +21,7 @@ VERBS: dict[str, Callable[[JobRun, EngineRunner, Host], None]] = {
     Job.Action.PUSH: push_work.push_image,
     Job.Action.LOAD_IMAGE: tar_work.load_image,
     Job.Action.SAVE: tar_work.save_image,
+    Job.Action.COPY: copy_work.copy_image,
     Job.Action.EXAMINE: discover_work.examine,
 }
 

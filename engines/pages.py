@@ -18,6 +18,7 @@ from engines.models import Engine
 from engines.queries import recordings_of, trials_of
 from engines.schema import languages_of, settings_of
 from engines.shell import has_shell
+from hosts.models import Host
 from jobs.models import Job
 
 TABS = {
@@ -109,6 +110,14 @@ def _nothing(engine: Engine, viewer: User) -> dict[str, Any]:
     return {}
 
 
+def _details(engine: Engine, viewer: User) -> dict[str, Any]:
+    """With the other hosts that its image could be copied to."""
+    if not engine.host.is_docker:
+        return {}
+    others = Host.objects.filter(is_enabled=True, state__in=Host.USABLE).exclude(pk=engine.host_id)
+    return {"copy_hosts": others.exclude(host_type=Host.Type.SUBPROCESS)}
+
+
 _CONTEXTS = {
     "try": _try,
     "logs": _nothing,
@@ -118,5 +127,5 @@ _CONTEXTS = {
     "updates": _updates,
     "jobs": _jobs,
     "shell": _shell,
-    "details": _nothing,
+    "details": _details,
 }

@@ -38,6 +38,7 @@ class Job(models.Model):
         PUSH = "push", "Push"
         LOAD_IMAGE = "load_image", "Load images"
         SAVE = "save", "Save"
+        COPY = "copy", "Copy"
         EXAMINE = "examine", "Examine"
         SYNC = "sync", "Sync the catalog"
 
@@ -49,7 +50,14 @@ class Job(models.Model):
         CANCELLED = "cancelled", "Cancelled"
 
     OPEN = (Status.QUEUED, Status.RUNNING)
-    OF_IMAGES = (Action.BUILD, Action.PUSH, Action.LOAD_IMAGE, Action.SAVE, Action.EXAMINE)
+    OF_IMAGES = (
+        Action.BUILD,
+        Action.PUSH,
+        Action.LOAD_IMAGE,
+        Action.SAVE,
+        Action.COPY,
+        Action.EXAMINE,
+    )
     HEAVY = (Action.INSTALL, Action.UPDATE, *OF_IMAGES)
     WITHOUT_ENGINE = (
         Action.RECLAIM,

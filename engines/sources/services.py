@@ -130,6 +130,24 @@ def save_image(engine: Engine, *, user: User | None) -> Job:
     return _submit_once(Action.SAVE, subject, engine.host, user, {"image": image})
 
 
+def copy_image(engine: Engine, *, to: Host, user: User | None) -> Job:
+    """Copy the image of an installed engine to another host, which then need not pull it.
+
+    Raises Refused NO_IMAGE, SAME_HOST, HOST_NOT_DOCKER or HOST_NOT_READY.
+    """
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
+    require_role(user, User.Role.OPERATOR, host=to.pk)
+    if not engine.image or not engine.is_installed or not engine.host.is_docker:
+        raise Refused("NO_IMAGE", f"{engine} has no image that could be copied.")
+    if engine.host_id == to.pk:
+        raise Refused("SAME_HOST", f"{engine} has its image on {to} already. Choose another host.")
+    require_docker(engine.host)
+    require_docker(to)
+    image = f"{engine.image}:{engine.tag}"
+    subject = f"the image of {engine} from {engine.host} to {to}"
+    return _submit_once(Action.COPY, subject, to, user, {"image": image, "from": engine.host_id})
+
+
 def is_made_here(variant: Variant) -> bool:
     """Whether its image was built or loaded by this abm and is in no registry yet."""
     recipes = variant.entry.extra.get("recipes") or {}

@@ -14,5 +14,6 @@ urlpatterns = [
     path("images/<int:pk>/push/", views.push, name="push_image"),
     path("images/<int:entry_pk>/catalog.yaml", views.export, name="export_entry"),
     path("images/saved/<int:job_pk>/", views.saved, name="saved_image"),
+    path("<int:pk>/copy-image/", views.copy, name="copy_image"),
     path("<int:pk>/save-image/", views.save, name="save_image"),
 ]

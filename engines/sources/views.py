@@ -209,6 +209,16 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
     return _to(request, "jobs:job", pk=job.pk)
 
 
+@require_POST
+def copy(request: HttpRequest, pk: int) -> HttpResponse:
+    engine = get_object_or_404(Engine.objects.select_related("host"), pk=pk)
+    require_role(_user(request), User.Role.OPERATOR, host=engine.host_id)
+    chosen = request.POST.get("to", "")
+    to = get_object_or_404(Host, pk=int(chosen) if chosen.isdecimal() else 0)
+    job = services.copy_image(engine, to=to, user=_user(request))
+    return _to(request, "jobs:job", pk=job.pk)
+
+
 @require_GET
 def saved(request: HttpRequest, job_pk: int) -> HttpResponseBase:
     """The file that a job has saved an image to."""

@@ -124,6 +124,7 @@ class Migration(migrations.Migration):
                             ("push", "Push"),
                             ("load_image", "Load images"),
                             ("save", "Save"),
+                            ("copy", "Copy"),
                             ("examine", "Examine"),
                             ("sync", "Sync the catalog"),
                         ],

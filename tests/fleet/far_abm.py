@@ -24,11 +24,15 @@ class FarAbm(FleetAbm):
 
     @property
     def host(self) -> Row:
-        return self.row("hosts_host", "host_type = 'docker:remote'")
+        return self.rows("hosts_host", "host_type = 'docker:remote'")[0]
+
+    def engine(self, name: str) -> Row:
+        """On the first host, if it is on several."""
+        return self.rows("engines_engine", "name = ?", name)[0]
 
     @property
     def access(self) -> Row:
-        return self.row("hosts_remoteaccess", "1")
+        return self.rows("hosts_remoteaccess")[0]
 
     def story(self) -> str:
         added = self.rows("hosts_host", "host_type = 'docker:remote'")
@@ -51,12 +55,18 @@ class FarAbm(FleetAbm):
     def accept(self) -> dict[str, Any]:
         """Accept the first key that the host showed last; the test that follows."""
         page = "/hosts/add/check/" if self.access.host_id is None else f"/hosts/{self.host.pk}/way/"
-        found = re.search(r'name="fingerprint" value="([^"]+)"', self.http.get(page).text)
-        assert found is not None, self.checks()
         before = self.access.checked_at
-        self.post(f"/hosts/access/{self.access.pk}/accept/", fingerprint=html.unescape(found[1]))
+        self.accept_shown(page)
         self.until(lambda: self.access.checked_at != before)
         return self.checks()
+
+    def accept_shown(self, page: str) -> None:
+        """Press the first button that accepts a key."""
+        text = self.http.get(page).text
+        found = re.search(r'name="fingerprint" value="([^"]+)"', text)
+        form = re.search(r'action="(/hosts/access/\d+/accept/)"', text)
+        assert found is not None and form is not None, text[:1500]
+        self.post(form[1], fingerprint=html.unescape(found[1]))
 
     def add(self, own: OwnRemote) -> None:
         """The whole wizard."""

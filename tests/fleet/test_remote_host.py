@@ -37,6 +37,24 @@ def engine(abm: FarAbm) -> str:
     return ENGINE
 
 
+@pytest.fixture(scope="module")
+def second(lab: Lab, abm: FarAbm) -> Iterator[int]:
+    """Another remote host; its key."""
+    with own_remote(lab.place) as other:
+        other.say(abm.begin_adding(other.url, name="other-box"))
+        page = "/hosts/add/check/"
+        abm.post(page)
+        abm.until(lambda: 'name="fingerprint"' in abm.http.get(page).text)
+        abm.accept_shown(page)
+        abm.until(lambda: 'id="add-save"' in abm.http.get(page).text)
+        answer = abm.post("/hosts/add/save/")
+        pk = int(str(answer.url).rstrip("/").rpartition("/")[2])
+        usable = f"id = {pk} AND state IN ('available', 'available_no_gpu', 'degraded')"
+        abm.until(lambda: abm.rows("hosts_host", usable))
+        yield pk
+        abm.post(f"/hosts/{pk}/delete/", forget="1")
+
+
 def test_the_wizard_tests_each_step_and_the_host_is_there(abm: FarAbm) -> None:
     states = {key: row["state"] for key, row in abm.checks().items()}
 
@@ -129,6 +147,21 @@ def test_an_install_that_is_cut_off_goes_on_when_the_host_is_back(
     assert "It goes on when gpu-box is back." in abm.log(job)
 
 
+def test_an_image_is_copied_to_another_host_and_installed_there_without_a_pull(
+    abm: FarAbm, engine: str, second: int
+) -> None:
+    before = {row.pk for row in abm.rows("jobs_job")}
+    abm.post(f"/engines/{abm.engine(engine).pk}/copy-image/", to=str(second))
+    (job,) = [row for row in abm.rows("jobs_job") if row.pk not in before]
+    ended = abm.ended(job.pk)
+    assert ended.status == "succeeded", f"{ended.error}\n{ended.error_detail}"
+
+    answer = abm.post("/engines/install/", **{**abm.wish(engine), "host": str(second)})
+    install = abm.ended(int(str(answer.url).rstrip("/").rpartition("/")[2]))
+    assert install.status == "succeeded", install.error
+    assert "there is nothing to pull" in abm.log(install.pk)
+
+
 def test_abm_finds_its_engine_again_after_a_restart(abm: FarAbm, engine: str) -> None:
     abm.served.kill()
     abm.start()
@@ -174,11 +207,12 @@ def test_abms_key_is_changed_without_losing_the_host(abm: FarAbm, own: OwnRemote
 def test_a_host_with_engines_is_not_removed_but_can_be_forgotten(
     abm: FarAbm, own: OwnRemote, engine: str
 ) -> None:
-    delete = f"/hosts/{abm.host.pk}/delete/"
+    pk = abm.host.pk
+    delete = f"/hosts/{pk}/delete/"
     assert abm.asked(delete, {}).status_code == 400
 
     abm.post(delete, forget="1")
 
-    assert not abm.rows("hosts_host", "host_type = 'docker:remote'")
-    assert not abm.rows("hosts_remoteaccess")
+    assert not abm.rows("hosts_host", "id = ?", pk)
+    assert not abm.rows("hosts_remoteaccess", "host_id = ?", pk)
     assert "abm-" in own.say("docker ps --format '{{.Names}}'")
