@@ -35,7 +35,7 @@ COPY --from=build /app /app
 WORKDIR /app
 # SQLite without WAL: its shared memory is not safe on every file system behind a volume.
 ENV DATA_DIR=/app/data HOST=0.0.0.0 PORT=8765 DEFAULT_ENGINE_RUNNER=docker SQLITE_JOURNAL=delete \
-    ALIVE_FILE=/tmp/abm-alive PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+    ALIVE_FILE=/tmp/abm-alive MALLOC_ARENA_MAX=2 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 VOLUME /app/data
 EXPOSE 8765
 STOPSIGNAL SIGTERM
