@@ -20,7 +20,9 @@ from tests.engines.factories import make_engine
 from tests.pages.factories import HTMX, browser_of, make_job, make_user
 
 OPEN = {"accounts/login/", "accounts/setup/<str:token>/"}
-PROGRAMS = {one for one in patterns() if one.startswith("api/") or one == "shutdown"}
+MACHINES = {"readyz", "metrics"}
+"""For those who watch abm: tests/abm/test_health.py asks who may."""
+PROGRAMS = {one for one in patterns() if one.startswith("api/") or one == "shutdown"} | MACHINES
 """What answers in JSON; tests/api/test_roles.py asks for each of them as everybody."""
 OWN = {"accounts/logout/", "accounts/users/<int:pk>/password/"}
 """What everybody may do: sign out, and set one's own password."""
