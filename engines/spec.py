@@ -12,11 +12,10 @@ from engines.environment import variables_of
 from engines.models import Engine
 from hosts.deployment import deployment_id
 from hosts.models import Host
-from hosts.models import Host
 from hosts.runners.base import EngineSpec
 from hosts.runners.container import ContainerSpec, Mount, PortBinding
-from hosts.runners.docker.own_container import outside_of
 from hosts.runners.docker.creation import MODELS_INSIDE
+from hosts.runners.docker.own_container import outside_of
 from hosts.ssh.key_line import ENGINE_PORTS
 
 DEFAULT_PORT = 8766
@@ -76,14 +75,9 @@ def _mounts(engine: Engine) -> tuple[Mount, ...]:
 
 
 def _place(host: Host, path: str, name: str) -> Path | None:
-    """A folder as the host knows it."""
+    """A folder as the host knows it: abm may see this machine's under another name."""
     if host.is_remote and not path:
         return None  # abm's own folder is on this machine alone
-    return Path(path or settings.DATA_DIR / name)
-
-
-def _place(host: Host, path: str, name: str) -> Path:
-    """A folder as the host knows it: abm may see this machine's under another name."""
     place = Path(path or settings.DATA_DIR / name)
     return outside_of(place) if host.host_type == Host.Type.DOCKER_LOCAL else place
 

@@ -36,20 +36,6 @@ MOST_TOLD = 500
 GONE: dict[str, Any] = {"loaded_model": "", "memory_bytes": None, "started_at": None}
 
 
-MOST_TOLD = 500
-
-
-def named(engine: Engine) -> dict[str, Any]:
-    """What an event names an engine by; it is true still when the row is gone."""
-    return {
-        "pk": engine.pk,
-        "variant": engine.address,
-        "kind": engine.engine_type,
-        "name": engine.name,
-        "is_docker": engine.host.is_docker,
-    }
-
-
 def change_state(
     engine: Engine,
     state: Engine.State,
