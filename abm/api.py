@@ -82,6 +82,15 @@ BARE = (
 SHOWN_INPUT = 100
 PRIVATE_FIELDS = {"password", "token", "secret", "value"}
 
+MEANINGS = {
+    202: "It is on its way: the job that does it.",
+    401: "No token, or one that does not count.",
+    403: "The role does not suffice.",
+    413: "The body is too large.",
+    422: "What was sent does not fit: each value with its place.",
+    429: "Too many requests: Retry-After says when to come again.",
+    499: "It was cancelled.",
+}
 DESCRIPTION = """\
 Everything that abm's pages do. Send a token, made on your profile page:
 `Authorization: Bearer <token>` or `X-API-Key: <token>`.
@@ -165,7 +174,15 @@ def openapi(request: HttpRequest) -> HttpResponse:
 
 def document() -> dict[str, Any]:
     """OpenAPI 3.1, without the spellings that are there for others' clients."""
-    return dict(rest.get_openapi_schema(path_prefix="api/"))
+    made = dict(rest.get_openapi_schema(path_prefix="api/"))
+    for operations in made["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                # The framework copies a schema's list to where the standard wants a map.
+                parameter.pop("examples", None)
+            for status, answer in operation["responses"].items():
+                answer["description"] = MEANINGS.get(int(status), answer["description"])
+    return made
 
 
 def _nowhere(request: HttpRequest) -> HttpResponse:
@@ -194,11 +211,12 @@ def both(route: str, view: Any) -> list[URLPattern]:
 
 
 addresses = dict(_addresses())
+document_view = door(openapi, is_list=True)
 nowhere = re_path(r"", door(_nowhere))
 forbidden = both("shutdown", shutdown)
 urlpatterns: list[Any] = [
     *forbidden,
-    path("openapi.json", door(openapi, is_list=True)),
+    path("openapi.json", document_view, name="openapi"),
     *(pattern for route, view in addresses.items() for pattern in both(route, view)),
     nowhere,
 ]

@@ -173,6 +173,4 @@ def make_application() -> Any:
     if settings.STATIC_ROOT.is_dir():
         pages = StaticFiles(pages, root=str(settings.STATIC_ROOT), prefix="static")
     sockets = AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
-    return ProtocolTypeRouter(
-        {"http": Front(pages), "websocket": KnownOrigin(sockets)}
-    )
+    return ProtocolTypeRouter({"http": Front(pages), "websocket": KnownOrigin(sockets)})

@@ -89,3 +89,9 @@ def engine_hosts(request: HttpRequest) -> HttpResponse:
 def engine_host(request: HttpRequest, host_id: str) -> HttpResponse:
     """The page of the host of this id."""
     return redirect("hosts:host", pk=get_object_or_404(Host, host_id=host_id).pk)
+
+
+@require_GET
+def api(request: HttpRequest) -> HttpResponse:
+    """The API's document, to read and to try."""
+    return render(request, "abm/api.html", {"nav": "profile", "socket_path": "/ws/page/"})

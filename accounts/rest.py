@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Protocol, TypeVar
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Path, Router
 from ninja.security import APIKeyHeader, HttpBearer
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -25,7 +25,18 @@ BREAKS = re.compile(r"[;%\x00-\x1f\x7f\u2028\u2029]")
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
 """No control characters: no name, address or path of ours has any."""
 Text = Annotated[str, Field(max_length=500, pattern=PLAIN)]
-Id = Annotated[int, Field(ge=1, le=2**53)]
+Id = Annotated[int, Field(ge=1, le=2**53, examples=[1])]
+HostId = Path[Annotated[str, Field(description="As in the list.", examples=["docker:local"])]]
+VariantId = Path[
+    Annotated[
+        str,
+        Field(
+            description="`engine:host`; without a host it is on `local`.",
+            examples=["xtts:docker:local"],
+        ),
+    ]
+]
+TypeName = Path[Annotated[str, Field(description="tts, stt, text or audio.", examples=["tts"])]]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

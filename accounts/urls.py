@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from accounts import audit_views, views
+from accounts import audit_views, token_views, views
 
 app_name = "accounts"
 
@@ -9,7 +9,9 @@ urlpatterns = [
     path("login/", views.SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("setup/<str:token>/", views.setup, name="setup"),
-    path("profile/", views.profile, name="profile"),
+    path("profile/", token_views.profile, name="profile"),
+    path("tokens/add/", token_views.add_token, name="add_token"),
+    path("tokens/<int:pk>/revoke/", token_views.revoke, name="revoke_token"),
     path("users/", views.users, name="users"),
     path("users/add/", views.add, name="add"),
     path("users/<int:pk>/role/", views.role, name="role"),

@@ -99,8 +99,3 @@ def password(request: HttpRequest, pk: int) -> HttpResponse:
         update_session_auth_hash(request, person)
         return redirect("accounts:profile")
     return redirect("accounts:users")
-
-
-@require_GET
-def profile(request: HttpRequest) -> HttpResponse:
-    return render(request, "accounts/profile.html", {"nav": "profile"})

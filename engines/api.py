@@ -11,7 +11,7 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.rest import Said, Shape, Text, Wish, bytes_of, endpoint, person
+from accounts.rest import Said, Shape, Text, TypeName, VariantId, Wish, bytes_of, endpoint, person
 from engines import enabling, preferences, services
 from engines.api_naming import engine_of, require_type, typed_engine
 from jobs.api_answers import JobAnswer, answered, joined
@@ -59,7 +59,9 @@ class ModelsAnswer(Shape):
     errors=[400, 409],
     summary="Make an engine the default of its type",
 )
-def set_default(request: HttpRequest, engine_type: str, variant_id: str) -> HttpResponseBase:
+def set_default(
+    request: HttpRequest, engine_type: TypeName, variant_id: VariantId
+) -> HttpResponseBase:
     engine = typed_engine(engine_type, variant_id)
     user = person(request)
     if not engine.is_enabled and engine_type == "tts":
@@ -79,7 +81,7 @@ def set_default(request: HttpRequest, engine_type: str, variant_id: str) -> Http
     errors=[400],
     summary="Have no default of this type",
 )
-def clear_default(request: HttpRequest, engine_type: str) -> HttpResponseBase:
+def clear_default(request: HttpRequest, engine_type: TypeName) -> HttpResponseBase:
     require_type(engine_type)
     if engine_type == "tts":
         raise Refused("ENGINE_CLEAR_DEFAULT_FAILED", "TTS must have a default engine.", status=400)
@@ -96,7 +98,7 @@ def clear_default(request: HttpRequest, engine_type: str) -> HttpResponseBase:
     errors=[400, 409],
     summary="Switch an engine on",
 )
-def enable(request: HttpRequest, engine_type: str, variant_id: str) -> HttpResponseBase:
+def enable(request: HttpRequest, engine_type: TypeName, variant_id: VariantId) -> HttpResponseBase:
     engine = typed_engine(engine_type, variant_id)
     enabling.set_engine_enabled(engine, is_enabled=True, user=person(request))
     return bytes_of(Said(message=f"Engine '{engine.display_name}' enabled"))
@@ -111,7 +113,7 @@ def enable(request: HttpRequest, engine_type: str, variant_id: str) -> HttpRespo
     errors=[400, 409],
     summary="Switch an engine off; it is stopped",
 )
-def disable(request: HttpRequest, engine_type: str, variant_id: str) -> HttpResponseBase:
+def disable(request: HttpRequest, engine_type: TypeName, variant_id: VariantId) -> HttpResponseBase:
     engine = typed_engine(engine_type, variant_id)
     enabling.set_engine_enabled(engine, is_enabled=False, user=person(request))
     return bytes_of(Said(message=f"Engine '{engine.display_name}' disabled"))
@@ -129,8 +131,8 @@ def disable(request: HttpRequest, engine_type: str, variant_id: str) -> HttpResp
 )
 def start(
     request: HttpRequest,
-    engine_type: str,
-    variant_id: str,
+    engine_type: TypeName,
+    variant_id: VariantId,
     wish: StartWish | None = None,
     wait: bool = True,
 ) -> HttpResponseBase:
@@ -178,7 +180,7 @@ def _started(job: Job) -> Said:
     summary="Stop an engine, or cancel its start",
 )
 def stop(
-    request: HttpRequest, engine_type: str, variant_id: str, wait: bool = True
+    request: HttpRequest, engine_type: TypeName, variant_id: VariantId, wait: bool = True
 ) -> HttpResponseBase:
     engine = typed_engine(engine_type, variant_id)
     ask = partial(services.stop_engine, engine, user=person(request))
@@ -205,7 +207,7 @@ def stop(
     summary="Keep an engine running, or not",
 )
 def keep_running(
-    request: HttpRequest, engine_type: str, variant_id: str, wish: KeepWish
+    request: HttpRequest, engine_type: TypeName, variant_id: VariantId, wish: KeepWish
 ) -> HttpResponseBase:
     engine = typed_engine(engine_type, variant_id)
     services.set_keep_running(engine, keeps=wish.keep_running, user=person(request))
@@ -223,7 +225,7 @@ def keep_running(
     summary="Set default model, language and parameters",
 )
 def set_settings(
-    request: HttpRequest, engine_type: str, variant_id: str, wish: SettingsWish
+    request: HttpRequest, engine_type: TypeName, variant_id: VariantId, wish: SettingsWish
 ) -> HttpResponseBase:
     """Each value must be one that the engine takes; if one is not, nothing changes."""
     engine = typed_engine(engine_type, variant_id)
@@ -247,7 +249,9 @@ def set_settings(
     errors=[404, 409, 500],
     summary="Ask an engine for its models",
 )
-def discover_models(request: HttpRequest, variant_id: str, wait: bool = True) -> HttpResponseBase:
+def discover_models(
+    request: HttpRequest, variant_id: VariantId, wait: bool = True
+) -> HttpResponseBase:
     engine = engine_of(variant_id)
     ask = partial(services.discover_models, engine, user=person(request))
     return answered(request, joined(Job.Action.DISCOVER, ask), _discovered, wait=wait)

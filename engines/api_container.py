@@ -13,7 +13,7 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.rest import Shape, Text, Wish, bytes_of, endpoint, person
+from accounts.rest import Shape, Text, VariantId, Wish, bytes_of, endpoint, person
 from accounts.roles import require_role
 from engines.api_naming import engine_of
 from engines.container_settings import set_container, set_idle
@@ -136,7 +136,7 @@ class IdleAnswer(Shape):
     errors=[404],
     summary="Read an engine's variables",
 )
-def get_environment(request: HttpRequest, variant_id: str) -> HttpResponseBase:
+def get_environment(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
     """For admins: values are secrets more often than not."""
     return bytes_of(_environment(engine_of(variant_id)))
 
@@ -167,7 +167,7 @@ def _environment(engine: Engine) -> EnvironmentAnswer:
     summary="Set an engine's variables",
 )
 def put_environment(
-    request: HttpRequest, variant_id: str, wish: EnvironmentWish
+    request: HttpRequest, variant_id: VariantId, wish: EnvironmentWish
 ) -> HttpResponseBase:
     """They count from the next start."""
     engine = engine_of(variant_id)
@@ -195,7 +195,7 @@ def put_environment(
     errors=[404, 409],
     summary="Read ports, volumes and limits",
 )
-def get_container(request: HttpRequest, variant_id: str) -> HttpResponseBase:
+def get_container(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
     return bytes_of(_container(engine_of(variant_id)))
 
 
@@ -221,7 +221,9 @@ def _container(engine: Engine) -> ContainerAnswer:
     errors=[400, 404, 409],
     summary="Set ports, volumes and limits",
 )
-def patch_container(request: HttpRequest, variant_id: str, wish: ContainerWish) -> HttpResponseBase:
+def patch_container(
+    request: HttpRequest, variant_id: VariantId, wish: ContainerWish
+) -> HttpResponseBase:
     """They count from the next start. Limits, and ports open to the network, are for admins."""
     engine = engine_of(variant_id)
     _container(engine)
@@ -279,7 +281,7 @@ def _limits(wish: LimitsWish) -> dict[str, str]:
     errors=[404],
     summary="Set after how long unused it is stopped",
 )
-def put_idle(request: HttpRequest, variant_id: str, wish: IdleWish) -> HttpResponseBase:
+def put_idle(request: HttpRequest, variant_id: VariantId, wish: IdleWish) -> HttpResponseBase:
     text = "" if wish.minutes is None else str(wish.minutes)
     engine = set_idle(engine_of(variant_id), text=text, user=person(request))
     return bytes_of(

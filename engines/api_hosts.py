@@ -10,7 +10,7 @@ from ninja import Router
 from pydantic import Field
 
 from accounts.models import User
-from accounts.rest import Registered, Shape, Text, Wish, bytes_of, endpoint, person
+from accounts.rest import HostId, Registered, Shape, Text, Wish, bytes_of, endpoint, person
 from accounts.roles import require_role
 from engines import storage, strays
 from hosts import services as host_services
@@ -105,7 +105,7 @@ def verb(method: str, path: str, summary: str, role: User.Role) -> Registered:
     errors=[404],
     summary="What takes a host's disk",
 )
-def get_disk(request: HttpRequest, host_id: str) -> HttpResponseBase:
+def get_disk(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     return bytes_of(_disk(found(host_id)))
 
 
@@ -128,7 +128,7 @@ def _disk(host: Host) -> DiskAnswer:
     errors=[404],
     summary="Read a host's disk again",
 )
-def read_disk(request: HttpRequest, host_id: str) -> HttpResponseBase:
+def read_disk(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     """A worker reads it; `isBeingRead` says until when."""
     host = found(host_id)
     require_role(person(request), OPERATOR, host=host.pk)
@@ -139,7 +139,7 @@ def read_disk(request: HttpRequest, host_id: str) -> HttpResponseBase:
 
 @verb("POST", "reclaim", "Give back disk space", ADMIN)
 def reclaim(
-    request: HttpRequest, host_id: str, wish: ReclaimWish, wait: bool = False
+    request: HttpRequest, host_id: HostId, wish: ReclaimWish, wait: bool = False
 ) -> HttpResponseBase:
     job = storage.reclaim_disk(found(host_id), chosen=wish.chosen, user=person(request))
     return answered(request, job, _job, wait=wait)
@@ -153,7 +153,7 @@ def reclaim(
     errors=[404],
     summary="List abm's images on a host",
 )
-def list_images(request: HttpRequest, host_id: str) -> HttpResponseBase:
+def list_images(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     host = found(host_id)
     rows = HostImage.objects.filter(host=host).order_by("name", "image_id")
     images = [ImageRow(image_id=row.image_id, name=row.name) for row in rows]
@@ -168,7 +168,7 @@ def list_images(request: HttpRequest, host_id: str) -> HttpResponseBase:
     errors=[404],
     summary="List the models on a host",
 )
-def list_places(request: HttpRequest, host_id: str) -> HttpResponseBase:
+def list_places(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     host = found(host_id)
     return bytes_of(
         PlacesAnswer(host_id=host.host_id, read_at=host.disk_at, places=host.model_places)
@@ -177,7 +177,7 @@ def list_places(request: HttpRequest, host_id: str) -> HttpResponseBase:
 
 @verb("POST", "models/delete", "Delete models", OPERATOR)
 def delete_models(
-    request: HttpRequest, host_id: str, wish: DeleteWish, wait: bool = False
+    request: HttpRequest, host_id: HostId, wish: DeleteWish, wait: bool = False
 ) -> HttpResponseBase:
     host, user = found(host_id), person(request)
     job = storage.delete_models(host, source=wish.source, path=wish.path, user=user)
@@ -192,14 +192,14 @@ def delete_models(
     errors=[404],
     summary="List containers without an engine",
 )
-def list_strays(request: HttpRequest, host_id: str) -> HttpResponseBase:
+def list_strays(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     host = found(host_id)
     return bytes_of(StraysAnswer(host_id=host.host_id, containers=host.strays))
 
 
 @verb("POST", "strays/{container}/adopt", "Make an engine of a container again", OPERATOR)
 def adopt_stray(
-    request: HttpRequest, host_id: str, container: str, wait: bool = False
+    request: HttpRequest, host_id: HostId, container: str, wait: bool = False
 ) -> HttpResponseBase:
     job = strays.adopt_stray(found(host_id), container, user=person(request))
     return answered(request, job, _job, wait=wait)
@@ -207,7 +207,7 @@ def adopt_stray(
 
 @verb("DELETE", "strays/{container}", "Remove a container without an engine", OPERATOR)
 def remove_stray(
-    request: HttpRequest, host_id: str, container: str, wait: bool = False
+    request: HttpRequest, host_id: HostId, container: str, wait: bool = False
 ) -> HttpResponseBase:
     job = strays.remove_stray(found(host_id), container, user=person(request))
     return answered(request, job, _job, wait=wait)

@@ -14,7 +14,7 @@ from ninja import Query, Router
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.rest import Said, Shape, Text, bytes_of, endpoint, person
+from accounts.rest import Said, Shape, Text, VariantId, bytes_of, endpoint, person
 from engines import services, uninstall, updates
 from engines.api_naming import engine_of, wanted_variant
 from engines.models import Engine
@@ -70,7 +70,7 @@ class Installed(Shape):
     summary="Install an engine",
 )
 def install(
-    request: HttpRequest, variant_id: str, wanted: Query[InstallWanted]
+    request: HttpRequest, variant_id: VariantId, wanted: Query[InstallWanted]
 ) -> HttpResponseBase:
     """`force` pulls anew what is installed already, as an update."""
     variant, host = wanted_variant(variant_id, wanted.tag)
@@ -136,7 +136,7 @@ def _installed(address: str, job: Job) -> Installed:
     errors=[404, 409, 499, 500, 503],
     summary="Pull the newest image",
 )
-def pull_update(request: HttpRequest, variant_id: str, wait: bool = True) -> HttpResponseBase:
+def pull_update(request: HttpRequest, variant_id: VariantId, wait: bool = True) -> HttpResponseBase:
     """The engine is tried with it and goes back by itself if it does not pass."""
     return _pull(request, engine_of(variant_id), wait=wait)
 
@@ -159,7 +159,7 @@ def _pull(request: HttpRequest, engine: Engine, *, wait: bool) -> HttpResponseBa
     errors=[404, 409],
     summary="Cancel an install or update",
 )
-def cancel_pull(request: HttpRequest, variant_id: str) -> HttpResponseBase:
+def cancel_pull(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
     engine = engine_of(variant_id, code="VARIANT_NOT_FOUND")
     pulls = [Job.Action.INSTALL, Job.Action.UPDATE]
     job = Job.objects.filter(engine=engine, status__in=Job.OPEN, action__in=pulls).first()
@@ -186,7 +186,7 @@ def cancel_pull(request: HttpRequest, variant_id: str) -> HttpResponseBase:
     summary="Uninstall an engine",
 )
 def uninstall_engine(
-    request: HttpRequest, variant_id: str, wanted: Query[RemovalWanted]
+    request: HttpRequest, variant_id: VariantId, wanted: Query[RemovalWanted]
 ) -> HttpResponseBase:
     """Its volumes and models stay; the image goes unless another engine needs it."""
     engine = engine_of(variant_id, code="VARIANT_NOT_FOUND")

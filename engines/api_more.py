@@ -11,7 +11,7 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.rest import Registered, Shape, Text, Wish, bytes_of, endpoint, person
+from accounts.rest import Registered, Shape, Text, VariantId, Wish, bytes_of, endpoint, person
 from engines import services
 from engines.api_naming import engine_of
 from engines.api_shapes import EngineDetails, details_of
@@ -96,7 +96,7 @@ class StatsAnswer(Shape):
     errors=[404],
     summary="Get an engine",
 )
-def get_engine(request: HttpRequest, variant_id: str) -> HttpResponseBase:
+def get_engine(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
     return bytes_of(details_of(engine_of(variant_id)))
 
 
@@ -108,7 +108,7 @@ def get_engine(request: HttpRequest, variant_id: str) -> HttpResponseBase:
     errors=[404],
     summary="List an engine's models",
 )
-def list_models(request: HttpRequest, variant_id: str) -> HttpResponseBase:
+def list_models(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
     engine = engine_of(variant_id)
     rows = [
         ModelShape(
@@ -143,20 +143,22 @@ def verb(path: str, summary: str) -> Registered:
 
 
 @verb("restart", "Restart an engine")
-def restart(request: HttpRequest, variant_id: str, wait: bool = False) -> HttpResponseBase:
+def restart(request: HttpRequest, variant_id: VariantId, wait: bool = False) -> HttpResponseBase:
     ask = partial(services.restart_engine, engine_of(variant_id), user=person(request))
     return answered(request, joined(Job.Action.RESTART, ask), _done, wait=wait)
 
 
 @verb("test", "Run an engine's functional test")
-def test_engine(request: HttpRequest, variant_id: str, wait: bool = False) -> HttpResponseBase:
+def test_engine(
+    request: HttpRequest, variant_id: VariantId, wait: bool = False
+) -> HttpResponseBase:
     ask = partial(services.test_engine, engine_of(variant_id), user=person(request))
     return answered(request, joined(Job.Action.TEST, ask), _done, wait=wait)
 
 
 @verb("load", "Load another model")
 def load(
-    request: HttpRequest, variant_id: str, wish: LoadWish, wait: bool = False
+    request: HttpRequest, variant_id: VariantId, wish: LoadWish, wait: bool = False
 ) -> HttpResponseBase:
     engine, user = engine_of(variant_id), person(request)
     job = services.load_model(engine, model=wish.model_name, user=user)
@@ -171,7 +173,9 @@ def load(
     errors=[404, 502],
     summary="Read an engine's log",
 )
-def logs(request: HttpRequest, variant_id: str, wanted: Query[LogsWanted]) -> HttpResponseBase:
+def logs(
+    request: HttpRequest, variant_id: VariantId, wanted: Query[LogsWanted]
+) -> HttpResponseBase:
     """With `follow=true` the answer is text that goes on: the tail, then each line as it comes."""
     engine = engine_of(variant_id)
     if wanted.follow:
@@ -197,7 +201,7 @@ def logs(request: HttpRequest, variant_id: str, wanted: Query[LogsWanted]) -> Ht
     errors=[404],
     summary="What an engine uses",
 )
-def stats(request: HttpRequest, variant_id: str) -> HttpResponseBase:
+def stats(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
     engine = engine_of(variant_id)
     found = stats_of(engine.pk)
     samples = [

@@ -9,7 +9,7 @@ from ninja import Router
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.rest import Shape, Wish, bytes_of, endpoint, person
+from accounts.rest import Shape, TypeName, VariantId, Wish, bytes_of, endpoint, person
 from catalog.models import EngineType
 from engines import stored_settings
 from engines.api_naming import engine_of
@@ -95,7 +95,7 @@ def reset_settings(request: HttpRequest) -> HttpResponseBase:
     errors=[404],
     summary="How long a segment may be",
 )
-def segment_limits(request: HttpRequest, variant_id: str) -> HttpResponseBase:
+def segment_limits(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
     engine = _engine(variant_id)
     wish = int(stored_settings.setting_of("text.preferredMaxSegmentLength"))
     said = (engine.definition.get("constraints") or {}).get("max_text_length")
@@ -113,7 +113,9 @@ def segment_limits(request: HttpRequest, variant_id: str) -> HttpResponseBase:
     errors=[400, 404],
     summary="Read an engine's parameters",
 )
-def typed_schema(request: HttpRequest, engine_type: str, variant_id: str) -> HttpResponseBase:
+def typed_schema(
+    request: HttpRequest, engine_type: TypeName, variant_id: VariantId
+) -> HttpResponseBase:
     if engine_type not in EngineType.values:
         raise Refused(
             "SETTINGS_INVALID_ENGINE_TYPE",
@@ -135,7 +137,7 @@ def typed_schema(request: HttpRequest, engine_type: str, variant_id: str) -> Htt
     errors=[404],
     summary="Read an engine's parameters, by its id alone",
 )
-def schema(request: HttpRequest, variant_id: str) -> HttpResponseBase:
+def schema(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
     return bytes_of(_schema(_engine(variant_id)))
 
 

@@ -14,7 +14,7 @@ from ninja import Router
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.rest import Shape, Wish, bytes_of, endpoint, person
+from accounts.rest import Shape, VariantId, Wish, bytes_of, endpoint, person
 from accounts.roles import has_role
 from engines import updates
 from engines.api_naming import engine_of
@@ -67,7 +67,7 @@ class AutoWish(Wish):
     errors=[400, 404],
     summary="Is there a newer image?",
 )
-def check_update(request: HttpRequest, variant_id: str) -> HttpResponseBase:
+def check_update(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
     """The last answer if it is a minute old at most; else its registry is asked for operators."""
     engine = engine_of(variant_id, code="VARIANT_NOT_FOUND")
     if not engine.image:
@@ -142,7 +142,7 @@ def check_all(request: HttpRequest) -> HttpResponseBase:
     errors=[404, 409],
     summary="Go back to the image before",
 )
-def roll_back(request: HttpRequest, variant_id: str, wait: bool = False) -> HttpResponseBase:
+def roll_back(request: HttpRequest, variant_id: VariantId, wait: bool = False) -> HttpResponseBase:
     engine = engine_of(variant_id)
     ask = partial(updates.roll_back_engine, engine, user=person(request))
     job = joined(Job.Action.ROLLBACK, ask)
@@ -158,7 +158,7 @@ def roll_back(request: HttpRequest, variant_id: str, wait: bool = False) -> Http
     errors=[404],
     summary="Let abm update an engine by itself, or not",
 )
-def auto_updates(request: HttpRequest, variant_id: str, wish: AutoWish) -> HttpResponseBase:
+def auto_updates(request: HttpRequest, variant_id: VariantId, wish: AutoWish) -> HttpResponseBase:
     engine = engine_of(variant_id)
     updates.set_auto_updates(engine, is_on=wish.auto_updates, user=person(request))
     return bytes_of(details_of(engine_of(variant_id)))

@@ -14,7 +14,7 @@ from ninja import Router
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.rest import Said, bytes_of, endpoint, person
+from accounts.rest import HostId, Said, bytes_of, endpoint, person
 from hosts import services
 from hosts.api_shapes import (
     Facts,
@@ -95,7 +95,7 @@ def test_named(request: HttpRequest, wish: TestWish) -> HttpResponseBase:
     errors=[404],
     summary="Get a host",
 )
-def get_host(request: HttpRequest, host_id: str) -> HttpResponseBase:
+def get_host(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     return bytes_of(host_shape(found(host_id)))
 
 
@@ -108,7 +108,7 @@ def get_host(request: HttpRequest, host_id: str) -> HttpResponseBase:
     errors=[400, 404],
     summary="Rename a host, or switch it on or off",
 )
-def change_host(request: HttpRequest, host_id: str, wish: HostWish) -> HttpResponseBase:
+def change_host(request: HttpRequest, host_id: HostId, wish: HostWish) -> HttpResponseBase:
     host, user = found(host_id), person(request)
     if wish.name is not None and wish.name.strip() != host.display_name:
         services.rename_host(host, name=wish.name, user=user)
@@ -126,7 +126,7 @@ def change_host(request: HttpRequest, host_id: str, wish: HostWish) -> HttpRespo
     errors=[400, 404],
     summary="Remove a host without engines",
 )
-def remove_host(request: HttpRequest, host_id: str) -> HttpResponseBase:
+def remove_host(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     host = found(host_id)
     delete_host(host, user=person(request))
     return bytes_of(Said(message=f"Host '{host.display_name}' was removed"))
@@ -141,7 +141,7 @@ def remove_host(request: HttpRequest, host_id: str) -> HttpResponseBase:
     errors=[404],
     summary="Switch a host on",
 )
-def enable_host(request: HttpRequest, host_id: str) -> HttpResponseBase:
+def enable_host(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     return _switched(request, host_id, is_enabled=True)
 
 
@@ -154,7 +154,7 @@ def enable_host(request: HttpRequest, host_id: str) -> HttpResponseBase:
     errors=[404],
     summary="Switch a host off; its engines are not touched",
 )
-def disable_host(request: HttpRequest, host_id: str) -> HttpResponseBase:
+def disable_host(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     return _switched(request, host_id, is_enabled=False)
 
 
@@ -175,7 +175,7 @@ def _switched(request: HttpRequest, host_id: str, *, is_enabled: bool) -> HttpRe
     errors=[404, 409],
     summary="Look at a host now",
 )
-def test_host(request: HttpRequest, host_id: str) -> HttpResponseBase:
+def test_host(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     return _tested(request, found(host_id))
 
 
@@ -207,7 +207,7 @@ async def _looked_at(pk: int, before: datetime | None) -> bool:
     errors=[404],
     summary="What a host said of itself",
 )
-def host_facts(request: HttpRequest, host_id: str) -> HttpResponseBase:
+def host_facts(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     return bytes_of(facts_shape(found(host_id)))
 
 
@@ -219,11 +219,11 @@ def host_facts(request: HttpRequest, host_id: str) -> HttpResponseBase:
     errors=[400, 404],
     summary="Where samples and models lie",
 )
-def get_volumes(request: HttpRequest, host_id: str) -> HttpResponseBase:
+def get_volumes(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     return bytes_of(volumes_shape(_docker(host_id)))
 
 
-def set_volumes(request: HttpRequest, host_id: str, wish: VolumesWish) -> HttpResponseBase:
+def set_volumes(request: HttpRequest, host_id: HostId, wish: VolumesWish) -> HttpResponseBase:
     """Paths that are not there are saved all the same, and named in `validationError`."""
     host = _docker(host_id)
     services.set_host_paths(

@@ -1,4 +1,4 @@
-"""`manage.py abm engine new|check`: a new engine's folder, and what is wrong in one."""
+"""`manage.py abm engine new|check` and `token create|list|revoke`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts import token_command
 from catalog.check import check_engine
 from catalog.scaffold import TYPES, NotMade, new_engine
 
 
 class Command(BaseCommand):
-    help = "Make an engine of one's own, or check its files."
+    help = "Make an engine of one's own or check its files; make and end tokens."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,8 +27,15 @@ class Command(BaseCommand):
         new.add_argument("folder", type=Path, metavar="DIR")
         check = verbs.add_parser("check", help="say what is wrong in an engine's folder")
         check.add_argument("folder", type=Path, metavar="DIR")
+        token = things.add_parser("token", help="a program's key to the API")
+        token_command.add_arguments(
+            token.add_subparsers(dest="verb", required=True, metavar="VERB")
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["thing"] == "token":
+            token_command.handle(options, self.stdout)
+            return
         folder: Path = options["folder"].expanduser()
         if options["verb"] == "new":
             self._new(folder, name=options["name"], engine_type=options["engine_type"])
