@@ -24,8 +24,13 @@ MACHINES = {"readyz", "metrics"}
 """For those who watch abm: tests/abm/test_health.py asks who may."""
 PROGRAMS = {one for one in patterns() if one.startswith("api/") or one == "shutdown"} | MACHINES
 """What answers in JSON; tests/api/test_roles.py asks for each of them as everybody."""
-OWN = {"accounts/logout/", "accounts/users/<int:pk>/password/"}
-"""What everybody may do: sign out, and set one's own password."""
+OWN = {
+    "accounts/logout/",
+    "accounts/users/<int:pk>/password/",
+    "accounts/tokens/add/",
+    "accounts/tokens/<int:pk>/revoke/",
+}
+"""What everybody may do: sign out, set one's own password, and have tokens of one's own."""
 FOR_ADMINS = [
     "accounts/users/add/",
     "accounts/users/<int:pk>/role/",
