@@ -20,9 +20,9 @@ SKIPPED_FILE = os.environ.get("ABM_SKIPPED", "")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A whole abm in processes of its own takes seconds, and its times need a quiet machine."""
+    """Whole abms and servers take seconds, and their times need a machine that does one thing."""
     for item in items:
-        if item.get_closest_marker("process"):
+        if item.get_closest_marker("process") or item.get_closest_marker("servers"):
             item.add_marker(pytest.mark.engine)
 
 

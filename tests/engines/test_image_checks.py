@@ -24,6 +24,7 @@ from tests.engines.factories import make_engine, make_host
 from tests.hosts.oci_registry import NO_REGISTRY, PROGRAM, Pushed, RealRegistry, real_registry
 
 pytestmark = [
+    pytest.mark.servers,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(PROGRAM is None, reason=NO_REGISTRY),
 ]

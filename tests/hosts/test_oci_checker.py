@@ -28,6 +28,7 @@ def real(tmp_path: Path) -> Iterator[RealRegistry]:
         yield started
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(PROGRAM is None, reason=NO_REGISTRY)
 def test_two_hundred_engines_on_twenty_images_take_twenty_requests(real: RealRegistry) -> None:
     """Half of the images are outdated and some of them are for many machines: it costs no more."""
@@ -60,6 +61,7 @@ def test_two_hundred_engines_on_twenty_images_take_twenty_requests(real: RealReg
     assert len(real.requests(" 304 ")) == 20
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(PROGRAM is None, reason=NO_REGISTRY)
 def test_a_leaf_is_current_under_an_index_that_names_it(real: RealRegistry) -> None:
     amd = real.push("lab/x:amd")
@@ -75,6 +77,7 @@ def test_a_leaf_is_current_under_an_index_that_names_it(real: RealRegistry) -> N
         assert judge(index.reference, local, one.remote).verdict is Verdict.CURRENT
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(PROGRAM is None, reason=NO_REGISTRY)
 def test_a_tag_that_moves_on_makes_the_image_outdated(real: RealRegistry) -> None:
     first = real.push("lab/x:1", seed=1)
@@ -88,6 +91,7 @@ def test_a_tag_that_moves_on_makes_the_image_outdated(real: RealRegistry) -> Non
     assert judge(first.reference, local, later.remote).verdict is Verdict.OUTDATED
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(PROGRAM is None, reason=NO_REGISTRY)
 def test_a_registry_that_stops_leaves_the_last_answer_with_its_age(real: RealRegistry) -> None:
     pushed = real.push("lab/x:1")

@@ -227,6 +227,7 @@ def strict(tmp_path: Path) -> Iterator[tuple[RealRegistry, SmallServer]]:
             yield started, service
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(PROGRAM is None, reason=NO_REGISTRY)
 def test_a_real_registry_believes_the_tokens_that_are_fetched(
     strict: tuple[RealRegistry, SmallServer],
@@ -244,6 +245,7 @@ def test_a_real_registry_believes_the_tokens_that_are_fetched(
     assert service.count("GET", "/token") == 3
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(PROGRAM is None, reason=NO_REGISTRY)
 def test_a_real_registry_shows_what_is_private_to_who_logs_in(
     strict: tuple[RealRegistry, SmallServer],

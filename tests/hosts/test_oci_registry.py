@@ -24,7 +24,7 @@ from hosts.oci.registry import Registry, check_login
 from hosts.oci.sizes import find_platforms, find_sizes, whole_size, with_unpacked
 from tests.hosts.oci_registry import NO_REGISTRY, PROGRAM, Pushed, RealRegistry, real_registry
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason=NO_REGISTRY)
+pytestmark = [pytest.mark.servers, pytest.mark.skipif(PROGRAM is None, reason=NO_REGISTRY)]
 
 AMD64, ARM64 = Platform.parse("linux/amd64"), Platform.parse("linux/arm64")
 USER, PASSWORD = "ada", "right horse"

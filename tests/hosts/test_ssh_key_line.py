@@ -17,7 +17,7 @@ from hosts.ssh.transport import ChannelRefused
 from tests.hosts.spoken_daemon import folder_for_sockets, speaking
 from tests.hosts.ssh_server import NO_SSHD, SSHD, SshServer, ssh_server
 
-pytestmark = pytest.mark.skipif(SSHD is None, reason=NO_SSHD)
+pytestmark = [pytest.mark.servers, pytest.mark.skipif(SSHD is None, reason=NO_SSHD)]
 
 
 @pytest.fixture

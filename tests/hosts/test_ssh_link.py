@@ -27,7 +27,7 @@ from tests.hosts.spoken_daemon import folder_for_sockets, speaking
 from tests.hosts.ssh_server import NO_SSHD, SSHD, SshServer, ssh_server
 from tests.hosts.waiting import until
 
-pytestmark = pytest.mark.skipif(SSHD is None, reason=NO_SSHD)
+pytestmark = [pytest.mark.servers, pytest.mark.skipif(SSHD is None, reason=NO_SSHD)]
 IMPATIENT = Limits(name=1, answer=1, greeting=1, agreement=1, login=1, ping_after=0.4, silence=1.5)
 
 

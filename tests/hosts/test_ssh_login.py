@@ -32,7 +32,7 @@ from hosts.ssh.target import Limits, Target
 from tests.bundled.running import free_port
 from tests.hosts.ssh_server import NO_SSHD, SSHD, SshServer, ssh_server
 
-pytestmark = pytest.mark.skipif(SSHD is None, reason=NO_SSHD)
+pytestmark = [pytest.mark.servers, pytest.mark.skipif(SSHD is None, reason=NO_SSHD)]
 QUICK = Limits(name=3, answer=0.5, greeting=0.5, agreement=0.5, login=0.5)
 
 
