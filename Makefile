@@ -61,7 +61,7 @@ test-fast: setup-dev
 	$(PYTEST) -q -n 2 --dist loadfile -m "not engine and not browser and not fleet"
 
 test-fleet: setup-dev
-	$(PYTEST) -q -m fleet tests/fleet || $(ALONE) $(PYTEST) -q $(FAILED) -m fleet tests/fleet; }
+	$(PYTEST) -q -m fleet tests/fleet $(FLEET) || $(ALONE) $(PYTEST) -q $(FAILED) -m fleet tests/fleet $(FLEET); }
 
 # The compose file, built and started on a daemon of its own.
 test-stack: setup-dev

@@ -24,7 +24,6 @@ from hosts.runners.base import (
     EngineFailed,
     EngineRunner,
     EngineSpec,
-    HostUnreachable,
     RunnerError,
     StartFailed,
 )
@@ -36,6 +35,7 @@ LOG_TAIL = 40
 FIRST_PAUSE, LONGEST_PAUSE, PAUSE_GROWS = 0.02, 0.25, 1.1
 """Seconds between two questions whether it answers: some hundredths of the time so far."""
 LOADING_LOOK_SECONDS = 0.2
+END_KNOWN_SECONDS = 1.0
 
 
 def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -> None:
@@ -72,7 +72,7 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
         change_state(engine, S.STOPPED, text="The start was cancelled.")
         raise
     except RunnerError as error:
-        with contextlib.suppress(HostUnreachable):  # which is then why it failed
+        with contextlib.suppress(RunnerError):  # the host is away, which is then why it failed
             error.detail = error.detail or "\n".join(runner.logs(spec, tail=LOG_TAIL))
             runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
         mark_failed(engine, error)
@@ -180,8 +180,12 @@ def load(
         try:
             answer.result()
         except EngineUnreachable:
-            # Its end is the cause; that nobody answers any more is only what follows.
-            _require_alive(runner, spec, engine, model)
+            # Its end is the cause; that nobody answers any more is only what follows, and may
+            # be known a moment before.
+            until = time.monotonic() + END_KNOWN_SECONDS
+            while time.monotonic() < until:
+                _require_alive(runner, spec, engine, model)
+                run.token.wait(LOADING_LOOK_SECONDS / 4)
             raise
     finally:
         pool.shutdown(wait=False)

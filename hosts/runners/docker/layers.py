@@ -134,7 +134,9 @@ class PullLedger:
 
     @property
     def bytes_unpacked(self) -> int:
-        return sum(layer.unpacked for layer in self._counted)
+        unpacked = sum(layer.unpacked for layer in self._counted)
+        # A size that was told too small must not make more of it than there is.
+        return unpacked if self.bytes_total is None else min(unpacked, self.bytes_total)
 
     @property
     def bytes_cached(self) -> int:
