@@ -79,6 +79,11 @@ class Layer:
         fetched = self.state in ALL_FETCHED
         return (0 if fetched else max(span - self.download_mark, 0)), max(span - self.unpacked, 0)
 
+    def work(self, span: int, unpack_share: float) -> float:
+        """What is left of it, downloading and unpacking weighed by what they cost."""
+        download, unpack = self.left(span)
+        return download * (1 - unpack_share) + unpack * unpack_share
+
     def missing(self, span: int) -> int:
         """Bytes of `span` that really still have to come, also after a restart."""
         left, _ = self.left(span)

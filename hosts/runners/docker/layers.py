@@ -207,13 +207,13 @@ class PullLedger:
             layer.size = max(total, layer.download_mark)
         before, share = self._work_left, self._unpack_share
         span = self._span(layer)
-        own_before = _weigh(layer.left(span), share)
+        own_before = layer.work(span, share)
         has_changed = layer.state is not state
         layer.state = state
         self._count_bytes(layer, current, total)
         if state is LayerState.CACHED:
             own_before = 0.0  # no work done, only less to do
-        gained = own_before - _weigh(layer.left(span), share)
+        gained = own_before - layer.work(span, share)
         if before > 0 and gained > 0:
             self._bar = min(1.0, self._bar + (1 - self._bar) * gained / before)
         if has_changed:
@@ -275,7 +275,7 @@ class PullLedger:
     def _work_left(self) -> float:
         """All that is left, downloading and unpacking weighed by what they cost."""
         share = self._unpack_share
-        left = sum(_weigh(layer.left(self._span(layer)), share) for layer in self._counted)
+        left = sum(layer.work(self._span(layer), share) for layer in self._counted)
         return left + (self._guess if self._may_grow and not self._is_listed else 0)
 
     @property
@@ -295,8 +295,3 @@ def _count(detail: Mapping[str, Any], key: str) -> int:
 
 def _within(reached: int, size: int | None) -> int:
     return reached if size is None else min(reached, size)
-
-
-def _weigh(left: tuple[int, int], share: float) -> float:
-    download, unpack = left
-    return download * (1 - share) + unpack * share
