@@ -8,12 +8,15 @@ UV_VERSION := 0.13.8
 PYTEST := $(BIN)/python -m pytest
 LAB_ENV := $(or $(ABM_LAB_DIR),.cache/lab)/env
 
-QUICK := "not engine and not browser and not fleet"
+QUICK := "not engine and not browser"
 SLOW := "(engine or browser) and not fleet"
 # Real servers and daemons have time limits that a machine busy with other tests may break: what
 # failed is asked once more, alone. Anything but failed tests ends the run at once.
-FAILED := --last-failed --last-failed-no-failures none
+FAILED := -n 0 --last-failed --last-failed-no-failures none
 ALONE := { test $$? -eq 1 || exit 1; echo "Once more, alone:";
+
+# Every process of a test would compile Django anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup setup-dev run test test-fast test-fleet test-stack soak lab-up lab-down lint format bench clean
 .DEFAULT_GOAL := help
@@ -53,12 +56,12 @@ run: setup
 test: export ABM_SKIPPED := $(CURDIR)/.cache/skipped.txt
 test: setup-dev
 	@mkdir -p .cache && : > $(ABM_SKIPPED)
-	$(PYTEST) -q -n 2 --dist loadfile -m $(QUICK) || $(ALONE) $(PYTEST) -q $(FAILED) -m $(QUICK); }
-	$(BIN)/python -m tests.on_postgres -q -n 2 --dist loadfile -m $(QUICK) || $(ALONE) $(BIN)/python -m tests.on_postgres -q $(FAILED) -m $(QUICK); }
+	$(PYTEST) -q -m $(QUICK) || $(ALONE) $(PYTEST) -q $(FAILED) -m $(QUICK); }
+	$(BIN)/python -m tests.on_postgres -q -m $(QUICK) || $(ALONE) $(BIN)/python -m tests.on_postgres -q $(FAILED) -m $(QUICK); }
 	$(PYTEST) -q -m $(SLOW) || $(ALONE) $(PYTEST) -q $(FAILED) -m $(SLOW); }
 
 test-fast: setup-dev
-	$(PYTEST) -q -n 2 --dist loadfile -m "not engine and not browser and not fleet"
+	$(PYTEST) -q -m $(QUICK)
 
 test-fleet: setup-dev
 	$(PYTEST) -q -m fleet tests/fleet $(FLEET) || $(ALONE) $(PYTEST) -q $(FAILED) -m fleet tests/fleet $(FLEET); }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from engines.contract import Health, ModelList
 from hosts.runners.base import EngineFailed
+from hosts.tls import tls
 
 CONNECT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 200_000_000
@@ -35,12 +35,6 @@ class EngineRefused(EngineFailed):
     def __init__(self, message: str, *, status: int, detail: str = "") -> None:
         super().__init__(message, detail=detail)
         self.status = status
-
-
-@cache
-def tls() -> ssl.SSLContext:
-    """One context for the process: making one costs 10 ms, more than most calls."""
-    return ssl.create_default_context()
 
 
 @cache

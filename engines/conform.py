@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from engines.client import tls
 from engines.conform_asking import Asker, Finding, Said, missing
 from engines.conform_types import BY_TYPE, smallest_call
 from engines.contract import Health, ModelList
+from hosts.tls import tls
 
 STATES = ("ready", "loading", "processing", "error")
 AT_ONCE_SECONDS = 1.0

@@ -15,14 +15,18 @@ from pytest_django import Settings
 from tests.pages.factories import browser_of, make_user
 
 IS_CI = os.environ.get("ABM_CI") == "1"
+SLOW = ("process", "servers", "fleet")
 SKIPPED_FILE = os.environ.get("ABM_SKIPPED", "")
 """Several runs of one `make test` gather here what each of them skipped."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole abms and servers take seconds, and their times need a machine that does one thing."""
+    """Whole abms and servers take seconds, and their times need a machine that does one thing.
+
+    So that `-m "not engine and not browser"` is the quick suite, also where the lab is up.
+    """
     for item in items:
-        if item.get_closest_marker("process") or item.get_closest_marker("servers"):
+        if any(item.get_closest_marker(name) for name in SLOW):
             item.add_marker(pytest.mark.engine)
 
 

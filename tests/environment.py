@@ -10,6 +10,9 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
+
+import pytest
 
 KEPT = ("DATABASE_URL", "DATABASE_PASSWORD")
 
@@ -27,3 +30,16 @@ os.environ.update(
     ALLOWED_HOSTS="testserver",
     LOG_LEVEL="WARNING",
 )
+
+QUICK = "not engine and not browser"
+PROCESSES = 3
+"""Half of a quick test's time is waiting: three share two cores well."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """The quick suite runs in several processes, unless `-n` says how many."""
+    is_told = config.option.numprocesses is not None or "PYTEST_XDIST_WORKER" in os.environ
+    if config.option.markexpr == QUICK and not is_told:
+        config.option.numprocesses, config.option.dist = PROCESSES, "loadfile"
+    return (yield)

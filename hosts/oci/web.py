@@ -19,6 +19,7 @@ import httpx
 from hosts.oci.errors import NotARegistry, RegistryBroken, Subject
 from hosts.oci.network_words import in_words
 from hosts.oci.timed import CLOCK, TimedTransport
+from hosts.tls import tls as system_tls
 
 AGENT = "abm (image check)"
 SECONDS = 10.0
@@ -50,7 +51,7 @@ class Web:
     ) -> None:
         self._seconds = seconds
         self._limits = httpx.Limits(max_connections=connections)
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls or system_tls()
         self._lock = threading.Lock()
         self._clients: dict[str, httpx.Client] = {}
 

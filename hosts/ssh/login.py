@@ -128,6 +128,8 @@ def _authenticate(transport: Transport, target: Target, limits: Limits) -> None:
         if not transport.is_active() and not isinstance(error, paramiko.BadAuthenticationType):
             raise HungUp(target.peer, detail=str(error)) from error
         raise KeyRefused(target.peer, detail=str(error)) from error
+    except (OSError, EOFError) as error:  # paramiko hands on what its socket said
+        raise HungUp(target.peer, detail=str(error)) from error
     if more:
         wants = f"It wants more than a key: {', '.join(more)}."
         raise KeyRefused(target.peer, detail=wants)

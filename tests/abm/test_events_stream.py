@@ -26,6 +26,8 @@ WAIT_SECONDS = 10.0
 LISTENERS = 100
 MANY = 20_000
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def abm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:

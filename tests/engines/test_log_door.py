@@ -19,7 +19,7 @@ from tests.abm.apart import wait_until
 from tests.engines.factories import make_engine, make_host
 from tests.servers import NO_REDIS, has_redis, redis
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.servers, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -55,6 +58,31 @@ def answering(words: bytes) -> Iterator[SshAddress]:
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         yield SshAddress("anna", "127.0.0.1", listening.getsockname()[1])
+        thread.join(5)
+
+
+@contextlib.contextmanager
+def broken_after(count: int, server: SshServer) -> Iterator[SshAddress]:
+    """A way to a server that is reset once `count` bytes of its answers have come through."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def pass_on() -> None:
+            near = listening.accept()[0]
+            far = socket.create_connection(("127.0.0.1", server.port))
+            left = count
+            with near, far, contextlib.suppress(OSError):
+                while left > 0:
+                    for one in select.select([near, far], [], [], 5)[0]:
+                        if not (data := one.recv(left if one is far else 65_536)):
+                            return
+                        left -= len(data) if one is far else 0
+                        (near if one is far else far).sendall(data)
+                reset = struct.pack("ii", 1, 0)
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+
+        thread = threading.Thread(target=pass_on, daemon=True)
+        thread.start()
+        yield SshAddress(server.target().address.user, "127.0.0.1", listening.getsockname()[1])
         thread.join(5)
 
 
@@ -141,6 +169,23 @@ class TestFailures:
     def test_a_server_of_something_else(self, words: bytes) -> None:
         with answering(words) as address, pytest.raises(NotSsh, match="not an SSH server"):
             log_in(target(address), QUICK)
+
+    def test_a_connection_that_is_reset_fails_in_words_wherever_it_is(
+        self, server: SshServer
+    ) -> None:
+        words: dict[str, int] = {}
+        for count in range(20, 4_000, 60):
+            with broken_after(count, server) as address:
+                there = dataclasses.replace(server.target(), address=address)
+                try:
+                    log_in(there).close()
+                except RunnerError as failure:
+                    words[str(failure)] = count
+                else:
+                    break
+
+        assert 1_000 < count < 3_900, "it was not cut from greeting to log-in"
+        assert all("gpu-box" in one or "127.0.0.1" in one for one in words), words
 
     def test_an_sshd_with_nothing_in_common(self, tmp_path: Path) -> None:
         old = "KexAlgorithms diffie-hellman-group1-sha1"

@@ -204,7 +204,7 @@ class PullLedger:
             state = LayerState.DONE
         layer.is_claimed_cached = False
         if layer.size is None and total:
-            layer.size = max(total, layer.download_mark)
+            layer.size = max(total, layer.download_mark, layer.unpacked)
         before, share = self._work_left, self._unpack_share
         span = self._span(layer)
         own_before = layer.work(span, share)
