@@ -68,7 +68,8 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
             settle(client, engine, is_start=True)
             patience.report()
     except Cancelled:
-        runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
+        with contextlib.suppress(RunnerError):  # away: its link reads the engine when it is back
+            runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
         change_state(engine, S.STOPPED, text="The start was cancelled.")
         raise
     except RunnerError as error:

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from engines import services
 from engines.models import Engine
+from engines.recovery import UNSETTLED, resume
 from engines.state import change_state
-from engines.work import UNSETTLED, resume
 from hosts.models import Host
 from hosts.runners.base import EngineStatus
 from jobs.events import hint

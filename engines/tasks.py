@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from engines import host_work, storage_work, updates, variant_sizes, work
+from engines import host_work, recovery, storage_work, updates, variant_sizes, work
 from engines.sources import places
 
 
@@ -13,7 +13,7 @@ def run_job(job_id: int) -> None:
 
 @shared_task(name="jobs.sweep")
 def sweep() -> None:
-    work.sweep()
+    recovery.sweep()
 
 
 @shared_task(name="engines.check_updates")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.refused import Refused
 from engines.away import going_on_later
 from engines.bringup import bring_down, bring_up, load, mark_failed, settle, start_first
 from engines.fetching import follow_install
@@ -18,25 +17,24 @@ from engines.links import log_door
 from engines.models import Engine
 from engines.proving import prove
 from engines.reach import client_of
+from engines.recovery import settled, still_serves
 from engines.rows import write_models
-from engines.services import definition_of, start_engine, stop_engine
+from engines.services import definition_of
 from engines.sources.build_work import build_for
 from engines.spec import spec_of
 from engines.state import change_state
-from engines.uninstall_work import finish_uninstall, uninstall
-from engines.update_work import recover_update, roll_back, update
+from engines.uninstall_work import uninstall
+from engines.update_work import roll_back, update
 from engines.versions import spec_of_newest
 from hosts.runners.base import EngineFailed, EngineRunner, EngineSpec, RunnerError
 from hosts.work import runner_of
-from jobs import services as job_services
 from jobs.events import announce
 from jobs.models import Job
 from jobs.outcome import Cancelled, CancelToken
-from jobs.work import JobRun, being_done, running
+from jobs.work import JobRun, running
 
 log = logging.getLogger(__name__)
 S = Engine.State
-UNSETTLED = (S.STARTING, S.DOWNLOADING, S.LOADING, S.STOPPING)
 
 
 def run(job_id: int) -> None:
@@ -47,7 +45,11 @@ def run(job_id: int) -> None:
         engine = Engine.objects.select_related("host", "variant__entry__source").get(
             pk=job_run.job.engine_id or 0
         )
-        with going_on_later(job_run, engine), runner_of(engine.host) as runner:
+        with (
+            settled(job_run.job, engine),
+            going_on_later(job_run, engine),
+            runner_of(engine.host) as runner,
+        ):
             VERBS[job_run.job.action](job_run, runner, engine)
 
 
@@ -150,21 +152,11 @@ def load_model(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
         change_state(engine, S.STOPPED, text="Loading was cancelled.")
         raise
     except RunnerError as error:
-        if runner.status(spec).is_running and _still_serves(engine):
+        if runner.status(spec).is_running and still_serves(engine):
             change_state(engine, S.RUNNING)
         else:
             mark_failed(engine, error)
         raise
-
-
-def _still_serves(engine: Engine) -> bool:
-    """Whether a model is loaded still: a refused swap leaves the old one in place."""
-    try:
-        with client_of(engine) as client:
-            health = client.health(timeout=settings.ENGINE_HEALTH_CHECK_TIMEOUT)
-    except RunnerError:
-        return False
-    return health.status == "ready" and bool(health.engine_model_loaded)
 
 
 def discover(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
@@ -200,68 +192,6 @@ VERBS: dict[str, Callable[[JobRun, EngineRunner, Engine], None]] = {
     Job.Action.ROLLBACK: roll_back,
     Job.Action.UNINSTALL: uninstall,
 }
-UPDATES = (Job.Action.UPDATE, Job.Action.ROLLBACK)
-
-
-def sweep() -> None:
-    """End jobs whose worker died and set their engines to what is true now."""
-    recover_all(job_services.sweep(alive=being_done()))
-
-
-def recover_all(jobs: Iterable[Job]) -> None:
-    """Recover lost jobs; where a host is away, its link reads the engines when it is back."""
-    for job in jobs:
-        try:
-            recover(job)
-        except RunnerError as error:
-            log.warning("%s could not be tidied up: %s", job, error.message)
-
-
-def recover(job: Job) -> None:
-    """After a lost job: end what it left running and read the engine's state again."""
-    engine = Engine.objects.select_related("host").filter(pk=job.engine_id or 0).first()
-    if engine is None:
-        return
-    with runner_of(engine.host) as runner:
-        if job.child_pid and job.child_created:
-            runner.end_orphan(job.child_pid, job.child_created)
-        if job.action in UPDATES and recover_update(job, runner, engine):
-            return
-        spec = spec_of(engine)
-        status = runner.status(spec)
-        if job.action == Job.Action.INSTALL and not status.is_installed:
-            runner.remove(spec)
-            change_state(engine, S.ABSENT)
-        elif job.action == Job.Action.UNINSTALL and not status.is_installed:
-            finish_uninstall(job, engine)
-        elif engine.state in (S.INSTALLING, S.UNINSTALLING):
-            change_state(engine, S.STOPPED if status.is_installed else S.ABSENT)
-        elif engine.state in UNSETTLED and not status.is_running:
-            change_state(engine, S.STOPPED, text="abm was stopped during its start.")
-        elif engine.state in UNSETTLED:
-            resume(engine)
-
-
-def resume(engine: Engine) -> None:
-    """A live engine without a job: running if it is ready, else a job brings it up, or down."""
-    if _still_serves(engine):
-        with client_of(engine) as client:
-            settle(client, engine)
-        return
-    with runner_of(engine.host) as runner:
-        if not runner.status(spec_of(engine)).is_running:
-            return  # it ended meanwhile, and its link will say so
-    model = engine.loaded_model
-    try:
-        if engine.state == S.STOPPING:
-            stop_engine(engine, user=None)
-            return
-        text = "It runs and is not ready yet; abm takes it up."
-        if not change_state(engine, S.STARTING, text=text):
-            change_state(engine, S.STOPPED, text=text)
-        start_engine(engine, user=None, model=model)
-    except Refused as refused:
-        log.info("%s is not taken up: %s", engine, refused.message)
 
 
 def log_tail(engine: Engine, *, lines: int) -> list[str]:

@@ -23,6 +23,7 @@ from jobs.transfer import Transfer, ended
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.25
+MISTAKE = "abm made a mistake here; its log has the details. Retry, or report it."
 FIRST_LINES, LAST_LINES = 2_000, 8_000
 MAX_LINE = 4_000
 BYTES = ("progress_done", "progress_total", "progress_unit", "rate", "transfer")
@@ -288,7 +289,7 @@ def running(job_id: int) -> Iterator[JobRun | None]:
         run.finish(
             Job.Status.FAILED,
             code="UNEXPECTED",
-            error="abm made a mistake here; its log has the details. Retry, or report it.",
+            error=MISTAKE,
             detail=type(bug).__name__,
         )
         raise

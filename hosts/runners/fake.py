@@ -59,7 +59,7 @@ class FakeHost:
     facts: HostFacts = FACTS
     engines: dict[str, FakeEngine] = field(default_factory=dict)
     """By name: those that are installed."""
-    fails: dict[str, RunnerError] = field(default_factory=dict)
+    fails: dict[str, Exception] = field(default_factory=dict)
     """Verb -> what it raises, until the test takes it out; `*` stands for every verb."""
     install_lines: list[str] = field(default_factory=lambda: ["Fetched 1 package"])
     holds_install: bool = False

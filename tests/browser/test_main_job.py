@@ -210,15 +210,17 @@ def test_an_empty_text_and_one_that_is_too_long_are_refused_kindly(page: Page) -
 
 def test_uninstall_takes_the_engine_away_in_every_page(page: Page, context: BrowserContext) -> None:
     open_engine(page, "pySBD")
-    other = context.new_page()
+    left_open, other = context.new_page(), context.new_page()
+    left_open.goto(page.url)
     other.goto("/engines/")
     row = other.locator("tr", has_text="pySBD")
     expect(row).to_be_visible()
 
-    page.locator("summary", has_text="Uninstall").click()
-    page.get_by_role("button", name=re.compile("Uninstall and free")).click()
+    page.locator("#engine-uninstall").click()
+    page.locator("dialog").get_by_role("button", name=re.compile("^Uninstall")).click()
 
-    expect(page.get_by_text("This engine is no longer installed")).to_be_visible(timeout=LONG)
+    expect(page).to_have_url(re.compile("/jobs/"))
+    expect(left_open.get_by_text("This engine is no longer installed")).to_be_visible(timeout=LONG)
     expect(row).to_have_count(0)
 
 

@@ -13,9 +13,10 @@ from accounts.refused import Refused
 from catalog.models import Variant
 from engines import observe, services
 from engines.models import Engine
+from engines.recovery import recover
 from engines.spec import spec_of
 from engines.uninstall import uninstall_engine
-from engines.work import log_tail, recover
+from engines.work import log_tail
 from hosts.models import Host
 from hosts.runners.base import EngineStatus
 from hosts.work import runner_of

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.refused import Refused
-from engines import host_work, model_places, storage, storage_work, uninstall_work, work
+from engines import host_work, model_places, recovery, storage, storage_work, uninstall_work, work
 from engines.models import Engine
 from engines.services import install_engine
 from engines.storage_rows import disk_rows
@@ -43,7 +43,7 @@ def docker(tmp_path: Path) -> Host:
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     host = FakeHost(engines={"tone": FakeEngine()})
-    for module in (host_work, storage_work, work):
+    for module in (host_work, recovery, storage_work, work):
         monkeypatch.setattr(module, "runner_of", lambda row: FakeRunner(host))
     return host
 
@@ -176,7 +176,7 @@ def test_a_lost_uninstall_that_had_removed_all_is_finished(docker: Host, there: 
     job = uninstall_engine(engine, user=None)
     Job.objects.filter(pk=job.pk).update(status=Job.Status.FAILED)
 
-    work.recover(job)
+    recovery.recover(job)
 
     assert not Engine.objects.filter(pk=engine.pk).exists()
 

@@ -17,8 +17,8 @@ from engines import idle, updates
 from engines.image_checks import judge_engine
 from engines.image_models import ImageCheck
 from engines.models import Engine
+from engines.recovery import recover
 from engines.services import install_engine, start_engine
-from engines.work import recover
 from hosts.models import Host
 from hosts.oci.checker import Answer
 from hosts.oci.digests import RemoteImage

@@ -22,7 +22,7 @@ from abm.schema import bring_up_to_date
 from abm.server import DRAIN_SECONDS, AbmServer
 from accounts.setup import admin_from_settings, needs_setup, new_setup_token
 from catalog.services import ensure_sources
-from engines.work import recover_all
+from engines.recovery import recover_all
 from hosts.services import ensure_hosts
 from jobs.services import interrupt_all
 
