@@ -58,8 +58,9 @@ def test_the_row_tells_both_phases_and_every_layer(it: Ground) -> None:
     assert all({layer[0] for layer in moved["layers"]} == wanted for _, moved in pulling)
     assert any(0 < row.progress_done < row.progress_total for row, _ in pulling)
     assert any(row.rate and row.rate > 100_000 for row, _ in pulling)
-    # The last numbers of all may be overtaken by the next step before they are written.
-    assert any(row.progress_done == row.progress_total > 11 * MB for row, _ in pulling)
+    # Rows are written four times a second: the next step may overtake the last numbers.
+    assert any(row.progress_done > 0.8 * row.progress_total > 8 * MB for row, _ in pulling)
+    assert max(row.progress_total for row, _ in pulling) > 11 * MB
     unpacked = [moved["unpacked"] for _, moved in pulling]
     assert unpacked == sorted(unpacked)
     assert unpacked[-1] > 0
