@@ -94,7 +94,7 @@ def _install(bench: Bench, name: str) -> str:
     assert entry is not None, "the catalog offers no such engine"
     dialog = bench.http.get(entry[0]).text
     values = {
-        key: re.search(rf'name="{key}" value="(\d+)"', dialog)[1]  # type: ignore[index]
+        key: re.search(rf'name="{key}"[^>]* value="(\d+)"', dialog)[1]  # type: ignore[index]
         for key in ("variant", "host")
     }
     bench.post("/engines/install/", **values, starts="on")
