@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path, re_path
-from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.parser import Parser
 
 from abm import api_about, events_stream
-from abm.api_door import door, refusal
+from abm.api_door import door, refusal, shutdown
 from accounts import api as people
 from accounts.refused import Refused
 from catalog import api as catalog
@@ -187,13 +185,6 @@ def document() -> dict[str, Any]:
 
 def _nowhere(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"detail": "Not Found"}, status=404)
-
-
-@csrf_exempt
-@login_not_required
-def shutdown(request: HttpRequest) -> HttpResponse:
-    """The contract has it; nobody ends abm over the network."""
-    return refusal(Refused("SHUTDOWN_FORBIDDEN", "abm is ended where it was started.", status=403))
 
 
 def _addresses() -> Iterator[tuple[str, Any]]:

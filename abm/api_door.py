@@ -143,3 +143,10 @@ class BareApiMiddleware:
             request.is_bare_api = True  # type: ignore[attr-defined]
             request.urlconf = BARE_URLS
         return self.get_response(request)
+
+
+@csrf_exempt
+@login_not_required
+def shutdown(request: HttpRequest) -> HttpResponse:
+    """The contract has it; nobody ends abm over the network."""
+    return refusal(Refused("SHUTDOWN_FORBIDDEN", "abm is ended where it was started.", status=403))

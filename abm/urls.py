@@ -4,7 +4,8 @@ from django.contrib import admin
 from django.urls import include, path
 
 from abm import health_views, views
-from abm.api import shutdown
+from abm.api_door import shutdown
+from abm.late_urls import late
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -21,7 +22,7 @@ urlpatterns = [
     path("jobs/", include("jobs.urls")),
     path("admin/", admin.site.urls),
     path("docs/", views.api, name="api"),
-    path("api/", include("abm.api")),
+    late("api/", "abm.api"),
     path("shutdown", shutdown),
     path("engine-hosts", views.engine_hosts),
     path("engine-hosts/", views.engine_hosts),
