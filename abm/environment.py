@@ -9,6 +9,7 @@ import socket
 import tempfile
 import zoneinfo
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -93,6 +94,23 @@ class Reader:
             return text
         # The value is not shown: it may hold a password.
         raise WrongSetting(f"{name} must be a URL that begins with {schemes[0]}:// and a host.")
+
+    def networks(self, name: str, default: str) -> list[IPv4Network | IPv6Network]:
+        """Addresses and networks with commas between them, but never all of them."""
+        found = []
+        for word in self.text(name, default).split(","):
+            if not word.strip():
+                continue
+            try:
+                found.append(ip_network(word.strip(), strict=False))
+            except ValueError:
+                raise WrongSetting(
+                    f"{name} has “{word.strip()}”; it must be an address or a network, such as "
+                    "172.16.0.0/12."
+                ) from None
+            if found[-1].prefixlen == 0:
+                raise WrongSetting(f"{name} has “{word.strip()}”, which is everybody. Name yours.")
+        return found
 
     def time_zone(self, name: str, default: str) -> str:
         text = self.text(name, default)

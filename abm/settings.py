@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from abm.allauth_settings import *  # noqa: F403  read by name, as all settings are
+from abm.allauth_settings import providers
 from abm.environment import Reader, WrongSetting
 from abm.filesystem import journal_for
 
@@ -73,6 +75,21 @@ try:
     JOB_LOST_SECONDS = read.seconds("JOB_LOST_SECONDS", 10)
     JOB_SWEEP_SECONDS = read.seconds("JOB_SWEEP_SECONDS", 5)
     ALIVE_FILE = read.text("ALIVE_FILE", "")
+    HSTS_SECONDS = read.number("HSTS_SECONDS", 604_800, least=0, most=63_072_000)
+    TRUSTED_PROXIES = read.networks("TRUSTED_PROXIES", "127.0.0.1,::1")
+    PROXY_USER_HEADER = read.text("PROXY_USER_HEADER", "")
+    PASSWORD_SIGN_IN = read.flag("PASSWORD_SIGN_IN", default=True)
+    OIDC_URL = read.url("OIDC_URL", "", ["https", "http"]).rstrip("/")
+    OIDC_NAME = read.text("OIDC_NAME", "Single sign-on")
+    OIDC_CLIENT_ID = read.text("OIDC_CLIENT_ID", "")
+    OIDC_CLIENT_SECRET = read.secret("OIDC_CLIENT_SECRET")
+    OIDC_SCOPES = read.words("OIDC_SCOPES") or ["openid", "profile", "email"]
+    OIDC_NAME_CLAIM = read.text("OIDC_NAME_CLAIM", "preferred_username")
+    OIDC_GROUPS_CLAIM = read.text("OIDC_GROUPS_CLAIM", "groups")
+    OIDC_ADMIN_GROUPS = read.words("OIDC_ADMIN_GROUPS")
+    OIDC_OPERATOR_GROUPS = read.words("OIDC_OPERATOR_GROUPS")
+    OIDC_VIEWER_GROUPS = read.words("OIDC_VIEWER_GROUPS")
+    OIDC_OTHERS = read.choice("OIDC_OTHERS", "refuse", ["refuse", "viewer", "operator"])
     AUDIT_DAYS = read.number("AUDIT_DAYS", 365, least=0, most=36_500)
     TIME_ZONE = read.time_zone("TIME_ZONE", "UTC")
     DATABASES: dict[str, dict[str, Any]] = {
@@ -84,6 +101,14 @@ try:
         raise WrongSetting("JOB_LOST_SECONDS must be more than JOB_HEARTBEAT_SECONDS.")
     if bool(ADMIN_USERNAME) != bool(ADMIN_PASSWORD):
         raise WrongSetting("ADMIN_USERNAME and ADMIN_PASSWORD are of use together only; set both.")
+    if bool(OIDC_URL) != bool(OIDC_CLIENT_ID):
+        raise WrongSetting("OIDC_URL and OIDC_CLIENT_ID are of use together only; set both.")
+    if PROXY_USER_HEADER and not read.text("TRUSTED_PROXIES", ""):
+        raise WrongSetting(
+            "PROXY_USER_HEADER lets the proxy say who signs in; name it in TRUSTED_PROXIES."
+        )
+    if not (PASSWORD_SIGN_IN or OIDC_URL or PROXY_USER_HEADER):
+        raise WrongSetting("With PASSWORD_SIGN_IN=false set OIDC_URL, or nobody can sign in.")
 except WrongSetting as error:
     raise SystemExit(f"abm cannot start: {error}") from None
 
@@ -93,6 +118,10 @@ IS_EMBEDDED = not REDIS_URL
 ALLOWED_HOSTS = read.allowed_hosts(HOST, PUBLIC_URL, EXTRA_HOSTS)
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE
+SECURE_SSL_HOST = PUBLIC_URL.removeprefix("https://") if SESSION_COOKIE_SECURE else None
+SECURE_HSTS_SECONDS = HSTS_SECONDS if SESSION_COOKIE_SECURE else 0
+# Believed of TRUSTED_PROXIES only: abm.proxies takes it away from everybody else.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None
 SESSION_COOKIE_NAME = "abm_session"
 X_FRAME_OPTIONS = "DENY"
@@ -125,6 +154,12 @@ INSTALLED_APPS = [
     "django_htmx",
     "csp",
     "ninja",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
+    "allauth.usersessions",
     "accounts",
     "jobs",
     "catalog",
@@ -133,6 +168,7 @@ INSTALLED_APPS = [
     "abm",
 ]
 MIDDLEWARE = [
+    "abm.proxies.TrustedProxyMiddleware",
     "abm.traces.TraceMiddleware",
     "abm.middleware.NamedHostMiddleware",
     "abm.api_door.BareApiMiddleware",
@@ -143,6 +179,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.doors.DoorMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.sign_in.proxy_header.ProxyHeaderMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "abm.middleware.SignedInMiddleware",
@@ -170,6 +208,13 @@ AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "accounts:login"
+SOCIALACCOUNT_PROVIDERS = providers(
+    OIDC_URL,
+    name=OIDC_NAME,
+    client_id=OIDC_CLIENT_ID,
+    secret=OIDC_CLIENT_SECRET,
+    scopes=OIDC_SCOPES,
+)
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -251,4 +296,5 @@ if CATALOG_SYNC:
     CELERY_BEAT_SCHEDULE["sizes"] = {"task": "engines.measure_variants", "schedule": 60.0}
 
 LOGGING = read.logging(LOG_LEVEL, LOG_FORMAT)
-SILENCED_SYSTEM_CHECKS: list[str] = []
+# Whether other names below abm's are https as well is for their owner to say.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]

@@ -16,6 +16,7 @@ urlpatterns = [
     path("metrics", health_views.metrics, name="metrics"),
     path("notifications/", include("abm.notify.urls")),
     path("accounts/", include("accounts.urls")),
+    path("accounts/", include("accounts.sign_in.urls")),
     path("engines/", include("engines.urls")),
     path("catalog/", include("catalog.urls")),
     path("hosts/", include("hosts.urls")),

@@ -8,6 +8,8 @@ from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
+from accounts.audit import note
+from accounts.models import User
 from accounts.throttle import is_paused, note_failure, note_success
 
 
@@ -25,6 +27,9 @@ class SignInForm(AuthenticationForm):
             cleaned = super().clean()
         except ValidationError:
             note_failure(name, address)
+            known = User.objects.filter(username=name).first()
+            # People type passwords where the name goes, so an unknown one is not kept.
+            note("user.sign_in_failed", known or "Nobody of that name", user=None)
             raise
         note_success(name, address)
         return cleaned

@@ -1,13 +1,13 @@
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from accounts import audit_views, token_views, views
+from accounts.sign_in.views import SignIn, SignOut
 
 app_name = "accounts"
 
 urlpatterns = [
-    path("login/", views.SignIn.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("login/", SignIn.as_view(), name="login"),
+    path("logout/", SignOut.as_view(), name="logout"),
     path("setup/<str:token>/", views.setup, name="setup"),
     path("profile/", token_views.profile, name="profile"),
     path("tokens/add/", token_views.add_token, name="add_token"),

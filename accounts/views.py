@@ -1,40 +1,27 @@
-"""Signing in, the first admin, people."""
+"""The first admin, people."""
 
 from __future__ import annotations
 
 from typing import cast
 
+from allauth.account.utils import perform_login
+from allauth.usersessions.models import UserSession
 from django.contrib import messages
-from django.contrib.auth import login, update_session_auth_hash
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import services
-from accounts.forms import SignInForm
 from accounts.models import User
 from accounts.roles import require_role
-from accounts.setup import make_first_admin, needs_setup, require_setup_token
+from accounts.setup import make_first_admin, require_setup_token
 
 
 def user_of(request: HttpRequest) -> User:
     return cast(User, request.user)
-
-
-@method_decorator(login_not_required, name="dispatch")
-class SignIn(LoginView):
-    """Django's own view with abm's form; says how to begin while there is no admin."""
-
-    template_name = "accounts/login.html"
-    authentication_form = SignInForm
-    redirect_authenticated_user = True
-
-    def get_context_data(self, **kwargs: object) -> dict[str, object]:
-        return super().get_context_data(needs_setup=needs_setup(), **kwargs)
 
 
 @login_not_required
@@ -47,8 +34,8 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
     user = make_first_admin(
         token, name=request.POST.get("name", ""), password=request.POST.get("password", "")
     )
-    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-    return redirect("dashboard")
+    answer: HttpResponse = perform_login(request, user, redirect_url="/")
+    return answer
 
 
 @require_GET
@@ -97,5 +84,6 @@ def password(request: HttpRequest, pk: int) -> HttpResponse:
     messages.success(request, f"{person.username} has a new password.")
     if person.pk == user_of(request).pk:
         update_session_auth_hash(request, person)
+        UserSession.objects.create_from_request(request)
         return redirect("accounts:profile")
     return redirect("accounts:users")

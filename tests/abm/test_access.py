@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -15,36 +16,19 @@ from abm.routing import websocket_urlpatterns
 from accounts.models import User
 from catalog.models import CatalogEntry, CatalogSource
 from engines.models import Engine
+from tests.abm.access_table import pages, sockets
 from tests.abm.urls import address, patterns
 from tests.engines.factories import make_engine
 from tests.pages.factories import HTMX, browser_of, make_job, make_user
 
-OPEN = {"accounts/login/", "accounts/setup/<str:token>/"}
 MACHINES = {"readyz", "metrics"}
 """For those who watch abm: tests/abm/test_health.py asks who may."""
 PROGRAMS = {one for one in patterns() if one.startswith("api/") or one == "shutdown"} | MACHINES
 """What answers in JSON; tests/api/test_roles.py asks for each of them as everybody."""
-OWN = {
-    "accounts/logout/",
-    "accounts/users/<int:pk>/password/",
-    "accounts/tokens/add/",
-    "accounts/tokens/<int:pk>/revoke/",
-}
-"""What everybody may do: sign out, set one's own password, and have tokens of one's own."""
-FOR_ADMINS = [
-    "accounts/users/add/",
-    "accounts/users/<int:pk>/role/",
-    "accounts/users/<int:pk>/active/",
-    "accounts/users/<int:pk>/password/",
-    "catalog/sources/add/",
-    "engines/attach/",
-    "engines/<int:pk>/detach/",
-    "hosts/<int:pk>/change/",
-    "hosts/registries/add/",
-    "hosts/registries/<int:pk>/change/",
-    "hosts/registries/<int:pk>/test/",
-    "hosts/registries/<int:pk>/delete/",
-]
+DJANGO = {one for one in patterns() if one.startswith("admin/")}
+ORDER = [role.value for role in User.Role]
+OWN_WAYS = ("accounts/security/again", "accounts/inactive")
+"""Refused to who has no password or factor to show, whatever the role."""
 SOCKETS = [str(route.pattern) for route in websocket_urlpatterns]
 
 
@@ -72,8 +56,13 @@ def asked(pattern: str, values: dict[str, dict[str, int]]) -> str:
     return address(pattern, **values.get(pattern.split("/")[0], {}))
 
 
+def test_every_address_and_every_socket_is_in_the_table() -> None:
+    assert set(patterns()) - PROGRAMS - DJANGO == set(pages())
+    assert set(SOCKETS) == set(sockets())
+
+
 @pytest.mark.parametrize("method", ["get", "post"])
-@pytest.mark.parametrize("pattern", [one for one in patterns() if one not in OPEN | PROGRAMS])
+@pytest.mark.parametrize("pattern", [*pages(), *sorted(DJANGO)])
 def test_nobody_gets_in_without_a_login(
     client: Client, values: dict[str, dict[str, int]], pattern: str, method: str
 ) -> None:
@@ -82,34 +71,32 @@ def test_nobody_gets_in_without_a_login(
     if pattern == "admin/login/":
         # It only shows the way to abm's own page.
         assert answer["Location"].startswith("/accounts/login/")
-        return
-    assert answer.status_code == 302, answer.content[:200]
-    assert answer["Location"].startswith(("/accounts/login/", "/admin/login/"))
+    elif pages().get(pattern, {}).get(method) == "anyone":
+        assert answer.headers.get("Location", "") in {"", "/accounts/login/"}
+    elif "anyone" in pages().get(pattern, {}).values():
+        assert answer.status_code in {302, 405}
+    else:
+        assert answer.status_code == 302, answer.content[:200]
+        assert answer["Location"].startswith(("/accounts/login/", "/admin/login/"))
 
 
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        one
-        for one in patterns()
-        if one not in OPEN | OWN | PROGRAMS and not one.startswith("admin/")
-    ],
-)
-def test_a_viewer_changes_nothing(
-    viewer: Client, values: dict[str, dict[str, int]], pattern: str
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("pattern", pages())
+def test_each_role_may_ask_for_what_the_table_says(
+    values: dict[str, dict[str, int]], pattern: str, method: str
 ) -> None:
-    answer = viewer.post(asked(pattern, values), values["form"], headers=HTMX)
-
-    assert answer.status_code in {403, 405}, answer.content[:200]
-
-
-@pytest.mark.parametrize("pattern", FOR_ADMINS)
-def test_an_operator_is_no_admin(
-    operator: Client, values: dict[str, dict[str, int]], pattern: str
-) -> None:
-    answer = operator.post(asked(pattern, values), headers=HTMX)
-
-    assert answer.status_code == 403, answer.content[:200]
+    """Less than the role is 403; enough of it is anything else, such as a 404 or a 409."""
+    needed = pages()[pattern][method]
+    for role in ORDER:
+        browser = browser_of(make_user(role))
+        answer = getattr(browser, method)(asked(pattern, values), values["form"], headers=HTMX)
+        User.objects.filter(username__startswith=f"{role}-").delete()
+        if needed == "-":
+            assert answer.status_code == 405
+        elif needed in ORDER and ORDER.index(needed) > ORDER.index(role):
+            assert answer.status_code == 403, (role, answer.content[:200])
+        elif not pattern.startswith(OWN_WAYS):
+            assert answer.status_code not in {401, 403}, (role, answer.content[:200])
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
@@ -154,6 +141,40 @@ def test_a_socket_of_another_site_is_refused(db: None) -> None:
 def test_a_socket_that_is_nowhere_is_refused(db: None) -> None:
     with pytest.raises(ValueError, match="No route"):
         async_to_sync(_connect)("/ws/nowhere/", origin="http://testserver")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", [path for path, role in sockets().items() if role == "admin"])
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_an_admins_socket_shows_nothing_to_others(
+    values: dict[str, dict[str, int]], path: str, role: str
+) -> None:
+    session = browser_of(make_user(role)).cookies["abm_session"].value
+
+    said = async_to_sync(_heard)(address(path, pk=values["engines"]["pk"]), session)
+
+    assert all(set(json.loads(text)) == {"says"} for text in said)
+    assert bool(said) is path.endswith("/shell/")
+
+
+async def _heard(path: str, session: str) -> list[str]:
+    """What a socket says within a moment to who opens it."""
+    headers = [
+        (b"host", b"testserver"),
+        (b"origin", b"http://testserver"),
+        (b"cookie", f"abm_session={session}".encode()),
+    ]
+    socket = WebsocketCommunicator(make_application(), path, headers=headers)
+    await socket.connect()
+    await socket.send_to(text_data='{"cols": 80, "rows": 24}')
+    said = []
+    while not await socket.receive_nothing(timeout=0.3):
+        message = await socket.receive_output()
+        if message["type"] == "websocket.close":
+            break
+        said.append(message["text"])
+    await socket.disconnect()
+    return said
 
 
 async def _connect(path: str, *, origin: str) -> tuple[bool, int | None]:

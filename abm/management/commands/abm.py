@@ -1,4 +1,4 @@
-"""`manage.py abm engine new|check` and `token create|list|revoke`."""
+"""`manage.py abm engine new|check`, `token create|list|revoke` and `users`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts import token_command
+from accounts import token_command, users_command
 from catalog.check import check_engine
 from catalog.scaffold import TYPES, NotMade, new_engine
 
 
 class Command(BaseCommand):
-    help = "Make an engine of one's own or check its files; make and end tokens."
+    help = "Make an engine of one's own or check its files; make and end tokens; let people in."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -31,10 +31,17 @@ class Command(BaseCommand):
         token_command.add_arguments(
             token.add_subparsers(dest="verb", required=True, metavar="VERB")
         )
+        users = things.add_parser("users", help="people, when the pages cannot help")
+        users_command.add_arguments(
+            users.add_subparsers(dest="verb", required=True, metavar="VERB")
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["thing"] == "token":
             token_command.handle(options, self.stdout)
+            return
+        if options["thing"] == "users":
+            users_command.handle(options, self.stdout)
             return
         folder: Path = options["folder"].expanduser()
         if options["verb"] == "new":
