@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect
 
 from abm.notify import services
 from abm.notify.models import CHOSEN, NotifyTarget
@@ -38,7 +39,7 @@ def add(request: HttpRequest, type: str) -> HttpResponse:
     if secret:
         text = f"{target} is signed with {secret} — copy it now, it is not shown again."
         messages.success(request, text)
-    return redirect("notify:targets")
+    return _to_targets(request)
 
 
 @sensitive_post_parameters("url", "secret")
@@ -49,7 +50,7 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "GET":
         return _form(request, target)
     services.change_target(target, _wish(request), user=user_of(request))
-    return redirect("notify:targets")
+    return _to_targets(request)
 
 
 @require_POST
@@ -64,6 +65,13 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     require_role(user_of(request), User.Role.ADMIN)
     services.delete_target(get_object_or_404(NotifyTarget, pk=pk), user=user_of(request))
     return _list(request)
+
+
+def _to_targets(request: HttpRequest) -> HttpResponse:
+    """htmx follows a redirect by itself, so it is told to load the page."""
+    answer = redirect("notify:targets")
+    is_htmx = request.headers.get("HX-Request") == "true"
+    return HttpResponseClientRedirect(answer.url) if is_htmx else answer
 
 
 def _wish(request: HttpRequest) -> services.Wish:
