@@ -34,6 +34,8 @@ class Trouble:
     post_label: str = ""
     is_failure: bool = True
     """False for a warning: it still works."""
+    host_pk: int | None = None
+    """Whose host the help is for, since not everybody may operate each."""
 
 
 def troubles() -> list[Trouble]:
@@ -65,6 +67,7 @@ def _host_trouble(host: Host) -> Trouble:
         post_url=reverse("hosts:probe", args=[host.pk]),
         post_label="Test",
         is_failure=host.state != Host.State.DEGRADED,
+        host_pk=host.pk,
     )
 
 
@@ -83,6 +86,7 @@ def _strays(host: Host) -> list[Trouble]:
             post_url=reverse("engines:adopt_stray", args=[host.pk, stray["id"]]),
             post_label="Adopt",
             is_failure=False,
+            host_pk=host.pk,
         )
         for stray in host.strays[:SHOWN_EACH]
     ]
@@ -107,6 +111,7 @@ def _engine_trouble(engine: Engine) -> Trouble:
         since=engine.state_at,
         post_url=reverse("engines:restart", args=[engine.pk]),
         post_label="Restart",
+        host_pk=engine.host_id,
     )
 
 
@@ -153,6 +158,7 @@ def _job_trouble(job: Job) -> Trouble:
         since=job.finished_at,
         post_url=reverse("jobs:retry", args=[job.pk]) if job.can_be_retried else "",
         post_label="Retry",
+        host_pk=job.host_id,
     )
 
 

@@ -200,7 +200,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "abm.context.running",
             ],
-            "builtins": ["abm.templatetags.show"],
+            "builtins": ["abm.templatetags.show", "abm.templatetags.rights"],
         },
     }
 ]

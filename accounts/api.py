@@ -10,6 +10,7 @@ from ninja import Path, Query, Router
 from pydantic import Field
 
 from accounts import services
+from accounts.host_grants import GRANTS, hosts_of, limit_to_hosts
 from accounts.models import ApiToken, User
 from accounts.refused import Refused
 from accounts.rest import Id, Said, Shape, Text, Wish, bytes_of, endpoint, person
@@ -28,6 +29,7 @@ class PersonShape(Shape):
     name: str
     role: Role
     is_active: bool
+    hosts: list[str] | None = Field(description="Operates these only; null is all.")
     last_login: datetime | None
     created_at: datetime
 
@@ -54,6 +56,9 @@ class PersonChange(Wish):
     role: Role | None = None
     is_active: bool | None = None
     password: Password | None = None
+    hosts: list[Text] | None = Field(
+        None, max_length=1_000, description="Operates these only, by their ids; null is all."
+    )
 
 
 class TokenShape(Shape):
@@ -99,6 +104,7 @@ def _person(user: User) -> PersonShape:
         name=user.username,
         role=cast(Role, user.role),
         is_active=user.is_active,
+        hosts=hosts_of(user),
         last_login=user.last_login,
         created_at=user.date_joined,
     )
@@ -132,7 +138,7 @@ def me(request: HttpRequest) -> HttpResponse:
 
 @endpoint(router, "GET", "/users", response=PeopleAnswer, role=ADMIN, summary="List people")
 def list_users(request: HttpRequest) -> HttpResponse:
-    shapes = [_person(user) for user in User.objects.all()]
+    shapes = [_person(user) for user in User.objects.prefetch_related(GRANTS)]
     return bytes_of(PeopleAnswer(users=shapes, count=len(shapes)))
 
 
@@ -159,7 +165,7 @@ def add_user(request: HttpRequest, wish: PersonWish) -> HttpResponse:
     response=PersonShape,
     role=ADMIN,
     errors=[400, 404, 409],
-    summary="Change a person's role, password, or whether they may sign in",
+    summary="Change a person's role, password, hosts, or whether they may sign in",
 )
 def change_user(request: HttpRequest, user_id: Path[Id], wish: PersonChange) -> HttpResponse:
     changed, user = _found(user_id), person(request)
@@ -169,6 +175,8 @@ def change_user(request: HttpRequest, user_id: Path[Id], wish: PersonChange) -> 
         services.set_active(changed, is_active=wish.is_active, user=user)
     if wish.password is not None:
         services.set_password(changed, password=wish.password, user=user)
+    if "hosts" in wish.model_fields_set:
+        limit_to_hosts(changed, hosts=wish.hosts, user=user)
     return bytes_of(_person(_found(user_id)))
 
 

@@ -16,38 +16,43 @@ from accounts.models import HostGrant, User
 from accounts.refused import Refused
 from accounts.roles import require_role
 
+GRANTS = "grants__host"
+"""To be prefetched where many people are asked for."""
+
 
 def all_hosts() -> list[Any]:
     """Every host, to choose from."""
     return list(apps.get_model("hosts", "Host").objects.all())
 
 
-@transaction.atomic
-def limit_to_hosts(
-    person: User, *, is_limited: bool, hosts: Collection[str], user: User | None
-) -> User:
-    """Let somebody operate these hosts only, by primary key, or all again.
+def hosts_of(person: User) -> list[str] | None:
+    """The ids of the hosts that they may operate at most; None for all of them."""
+    if not person.is_limited:
+        return None
+    return sorted(grant.host.host_id for grant in person.grants.all())
 
-    One who is limited and has no host operates none. Raises Refused HOST_UNKNOWN.
+
+@transaction.atomic
+def limit_to_hosts(person: User, *, hosts: Collection[str] | None, user: User | None) -> User:
+    """Let somebody operate these hosts only, by their ids such as `docker:local`; None for all.
+
+    One who is limited to none operates none. Raises Refused HOST_NOT_FOUND.
     """
     require_role(user, User.Role.ADMIN)
-    known = {str(host.pk): host for host in all_hosts()}
-    if unknown := [pk for pk in hosts if pk not in known]:
-        raise Refused("HOST_UNKNOWN", f"There is no host {unknown[0][:20]} any more.", status=400)
-    before = _words(person)
-    person.is_limited = is_limited
+    known = {host.host_id: host for host in all_hosts()}
+    wanted = sorted(set(hosts or ()))
+    if unknown := [name for name in wanted if name not in known]:
+        name = unknown[0][:64]
+        raise Refused("HOST_NOT_FOUND", f"There is no host {name}.", status=404, hostId=name)
+    before = hosts_of(person)
+    person.is_limited = hosts is not None
     person.save(update_fields=["is_limited"])
-    HostGrant.objects.filter(user=person).delete()
-    if is_limited:
-        HostGrant.objects.bulk_create(
-            HostGrant(user=person, host=known[pk]) for pk in sorted(set(hosts))
-        )
-    note("user.hosts", person, user=user, before=before, after=_words(person))
+    person.grants.all().delete()
+    HostGrant.objects.bulk_create(HostGrant(user=person, host=known[name]) for name in wanted)
+    person.__dict__.pop("granted_hosts", None)
+    note("user.hosts", person, user=user, before=_words(before), after=_words(hosts_of(person)))
     return person
 
 
-def _words(person: User) -> dict[str, Any]:
-    if not person.is_limited:
-        return {"hosts": "all"}
-    rows = HostGrant.objects.filter(user=person).select_related("host").order_by("host_id")
-    return {"hosts": [str(row.host) for row in rows]}
+def _words(hosts: list[str] | None) -> dict[str, str]:
+    return {"hosts": "all" if hosts is None else ", ".join(hosts) or "none"}

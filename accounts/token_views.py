@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.host_grants import hosts_of
 from accounts.models import ApiToken, User
 from accounts.refused import Refused
 from accounts.roles import ORDER
@@ -20,6 +21,7 @@ def _context(user: User, **more: Any) -> dict[str, Any]:
     most = ORDER.index(User.Role(user.role))
     return {
         "nav": "profile",
+        "granted": hosts_of(user),
         "tokens": ApiToken.objects.filter(user=user),
         "token_roles": [(role.value, role.label) for role in ORDER[: most + 1]],
         **more,

@@ -15,6 +15,7 @@ urlpatterns = [
     path("users/", views.users, name="users"),
     path("users/add/", views.add, name="add"),
     path("users/<int:pk>/role/", views.role, name="role"),
+    path("users/<int:pk>/hosts/", views.hosts, name="hosts"),
     path("users/<int:pk>/active/", views.active, name="active"),
     path("users/<int:pk>/password/", views.password, name="password"),
     path("audit/", audit_views.audit, name="audit"),

@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import services
+from accounts.host_grants import GRANTS, all_hosts, hosts_of, limit_to_hosts
 from accounts.models import User
 from accounts.roles import require_role
 from accounts.setup import make_first_admin, require_setup_token
@@ -41,7 +42,12 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
 @require_GET
 def users(request: HttpRequest) -> HttpResponse:
     require_role(user_of(request), User.Role.ADMIN)
-    context = {"nav": "settings", "people": User.objects.all(), "roles": User.Role.choices}
+    context = {
+        "nav": "settings",
+        "people": [(person, hosts_of(person)) for person in User.objects.prefetch_related(GRANTS)],
+        "roles": User.Role.choices,
+        "hosts": all_hosts(),
+    }
     return render(request, "accounts/users.html", context)
 
 
@@ -63,6 +69,17 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
     services.set_role(person, role=request.POST.get("role", ""), user=user_of(request))
     messages.success(request, f"{person.username} is {person.get_role_display().lower()} now.")
+    return redirect("accounts:users")
+
+
+@require_POST
+def hosts(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let somebody operate the ticked hosts only, or all again."""
+    person = get_object_or_404(User, pk=pk)
+    chosen = request.POST.getlist("host") if request.POST.get("limited") == "on" else None
+    limit_to_hosts(person, hosts=chosen, user=user_of(request))
+    words = "all hosts" if chosen is None else ", ".join(hosts_of(person) or ["no host"])
+    messages.success(request, f"{person} operates {words} now.")
     return redirect("accounts:users")
 
 

@@ -19,6 +19,7 @@ from engines.queries import recordings_of, trials_of
 from engines.schema import languages_of, settings_of
 from engines.shell import has_shell
 from hosts.models import Host
+from hosts.queries import operated_by
 from jobs.models import Job
 
 TABS = {
@@ -115,7 +116,8 @@ def _details(engine: Engine, viewer: User) -> dict[str, Any]:
     if not engine.host.is_docker:
         return {}
     others = Host.objects.filter(is_enabled=True, state__in=Host.USABLE).exclude(pk=engine.host_id)
-    return {"copy_hosts": others.exclude(host_type=Host.Type.SUBPROCESS)}
+    docker = others.exclude(host_type=Host.Type.SUBPROCESS)
+    return {"copy_hosts": operated_by(viewer, docker)}
 
 
 _CONTEXTS = {

@@ -80,7 +80,7 @@ def set_preferences(
 
     Raises Refused MODEL_NOT_FOUND, LANGUAGE_UNKNOWN or PARAMETERS_INVALID.
     """
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=engine.host_id)
     if parameters is not None:
         engine = set_parameters(engine, values=parameters, user=user)
     if language is not None:

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.roles import require_role
+from accounts.roles import require_host, require_role
 from catalog.models import CatalogEntry, CatalogSource, Variant
 from engines.consent import note_consent
 from engines.environment import require_variables
@@ -258,6 +258,7 @@ def set_default_engine(engine: Engine, *, user: User | None) -> Engine:
     _require_installed(engine)
     others = Engine.objects.filter(engine_type=engine.engine_type, is_default=True)
     for other in others.exclude(pk=engine.pk):
+        require_host(user, other.host_id)
         Engine.objects.filter(pk=other.pk).update(is_default=False)
         announce("engines", "engine.changed", pk=other.pk)
     Engine.objects.filter(pk=engine.pk).update(is_default=True)

@@ -51,7 +51,7 @@ def uninstall_engine(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _choices(request: HttpRequest, engine: Engine) -> HttpResponse:
-    require_role(_user(request), User.Role.OPERATOR)
+    require_role(_user(request), User.Role.OPERATOR, host=engine.host_id)
     is_waiting = "waits" in request.GET
     hosts.ask_disk(engine.host)
     if is_waiting and engine.host.is_disk_being_read:
@@ -76,7 +76,7 @@ def forget(request: HttpRequest, pk: int) -> HttpResponse:
 def read(request: HttpRequest, pk: int) -> HttpResponse:
     """Read the disk again now."""
     host = get_object_or_404(Host, pk=pk)
-    require_role(_user(request), User.Role.OPERATOR)
+    require_role(_user(request), User.Role.OPERATOR, host=host.pk)
     if not host.is_disk_being_read:
         hosts.forget_disk(host)
     return _host_part(request, host, "hosts/_disk.html")

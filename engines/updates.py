@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.roles import require_role
+from accounts.roles import require_host, require_role
 from engines import image_checks
 from engines.idle import is_at_work
 from engines.models import Engine
@@ -37,6 +37,9 @@ def check_now(engines: Iterable[Engine] | None, *, user: User | None) -> int:
     A worker asks; an image that is being asked about just now is not asked twice.
     """
     require_role(user, User.Role.OPERATOR)
+    engines = list(engines) if engines is not None else None
+    for engine in engines or ():
+        require_host(user, engine.host_id)
     wanted = image_checks.engines_by_image(engines)
     with transaction.atomic():
         claimed = image_checks.claim(wanted)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
+from accounts.models import User
 from hosts.gpu.history import Row, rows_of
 from hosts.models import Gpu, Host, RegistryLogin
 
@@ -23,6 +24,13 @@ def hosts_shown() -> QuerySet[Host]:
         running_count=Count("engines", Q(engines__state="running"), distinct=True),
         job_count=Count("jobs", Q(jobs__status__in=OPEN), distinct=True),
     )
+
+
+def operated_by(user: User, hosts: QuerySet[Host]) -> QuerySet[Host]:
+    """Those of `hosts` that one who is limited to some may operate; all for everybody else."""
+    if user.is_admin or not user.is_limited:
+        return hosts
+    return hosts.filter(pk__in=user.granted_hosts)
 
 
 def host_shown(pk: int) -> Host | None:

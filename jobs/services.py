@@ -134,7 +134,7 @@ def cancel_job(job: Job, *, user: User | None) -> Job:
 
 def retry_job(job: Job, *, user: User | None) -> Job:
     """Do the same again as a new job that remembers the old one."""
-    require_role(user, User.Role.OPERATOR)
+    require_role(user, User.Role.OPERATOR, host=job.host_id)
     if job.is_open:
         raise Refused("JOB_RUNNING", f"{job} is still under way.", job=job.pk)
     if job.action not in Job.WITHOUT_ENGINE and job.engine_id is None:

@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 from django import forms
 from pydantic import TypeAdapter, ValidationError
 
+from accounts.models import User
 from catalog.definition import ImageName
 from engines.sources.recipe import Recipe, local_name
 from engines.sources.services import Asking
 from hosts.models import Host
 from hosts.oci.reference import BadReference, ImageReference
+from hosts.queries import operated_by
 
 VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 LONGEST_TABLE = 20_000
@@ -33,6 +35,14 @@ class HostField(forms.ModelChoiceField):  # type: ignore[type-arg]
             is_enabled=True, state__in=Host.USABLE
         )
         return copied
+
+
+def narrowed(form: forms.Form, user: User) -> forms.Form:
+    """The form with those hosts alone that `user` may operate."""
+    field = form.fields["host"]
+    if isinstance(field, HostField) and field.queryset is not None:
+        field.queryset = operated_by(user, field.queryset)
+    return form
 
 
 class VariablesField(forms.CharField):

@@ -16,12 +16,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.models import User
-from accounts.roles import require_role
+from accounts.roles import require_host, require_role
 from catalog.exporting import catalog_of
 from catalog.models import CatalogEntry, Variant
 from engines.models import Engine
 from engines.sources import register, services, uploading
-from engines.sources.forms import BuildForm, ExamineForm, PathForm, PushForm
+from engines.sources.forms import BuildForm, ExamineForm, PathForm, PushForm, narrowed
 from engines.sources.places import roots, saved_files
 from engines.sources.registering import RegisterForm
 from hosts.models import Host
@@ -64,6 +64,8 @@ def _page(request: HttpRequest, tab: str, status: int = 200, **bound: forms.Form
         "path_form": PathForm(auto_id="path-%s"),
         **bound,
     }
+    for name in ("build_form", "examine_form", "path_form"):
+        narrowed(context[name], _user(request))
     template = "engines/sources/_add.html" if _is_htmx(request) else "engines/sources/add.html"
     return render(request, template, context, status=status)
 
@@ -184,7 +186,7 @@ def push(request: HttpRequest, pk: int) -> HttpResponse:
         "nav": "catalog",
         "viewer": request.user,
         "socket_path": "/ws/page/",
-        "form": form,
+        "form": narrowed(form, _user(request)),
         "variant": variant,
     }
     template = "_push.html" if _is_htmx(request) else "push.html"
@@ -224,6 +226,7 @@ def saved(request: HttpRequest, job_pk: int) -> HttpResponseBase:
     """The file that a job has saved an image to."""
     require_role(_user(request), User.Role.OPERATOR)
     job = get_object_or_404(Job, pk=job_pk, action=Job.Action.SAVE)
+    require_host(_user(request), job.host_id)
     file = saved_files() / Path(str(job.params.get("file") or "none")).name
     if not file.is_file():
         raise Http404("This file is gone: it was kept for a day. Save the image again.")
