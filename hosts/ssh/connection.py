@@ -53,6 +53,11 @@ class Connection:
             self._failure = LinkLost(self.peer, detail=str(self._transport.get_exception() or ""))
         return self._failure
 
+    @property
+    def channel_count(self) -> int:
+        """Channels that are open, or not yet closed by both sides."""
+        return self._transport.channel_count
+
     def beat(self) -> None:
         """Look after it; to be called about once a second. Ends it if the host gives no sign."""
         now = time.monotonic()

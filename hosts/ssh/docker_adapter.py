@@ -6,6 +6,7 @@ does not come back after a broken connection; it is not used.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -55,6 +56,28 @@ class ChannelPool(HTTPConnectionPool):
     def __init__(self, opener: Docker) -> None:
         super().__init__("localhost", maxsize=KEPT_IDLE, block=False)
         self._opener = opener
+        self.used_at = time.monotonic()
+        """When a request began or ended last."""
+
+    @property
+    def idle_count(self) -> int:
+        """Channels that wait for the next request."""
+        kept = list(self.pool.queue) if self.pool is not None else []
+        return sum(1 for one in kept if one is not None and one.sock is not None)
+
+    def close_idle(self) -> None:
+        """Close them; the next request opens another."""
+        for one in list(self.pool.queue) if self.pool is not None else []:
+            if one is not None:
+                one.close()
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        self.used_at = time.monotonic()
+        return super()._get_conn(timeout)
+
+    def _put_conn(self, conn: Any) -> None:
+        self.used_at = time.monotonic()
+        super()._put_conn(conn)
 
     def _new_conn(self) -> ChannelConnection:
         return ChannelConnection(self._opener, None)

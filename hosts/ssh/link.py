@@ -2,7 +2,8 @@
 
 A link makes its first attempt at once. Later ones wait longer each time, each by chance a little
 less, so that hosts which went down together do not come back together. What only a person can end
-(a refused key, a changed host key) is tried once a minute.
+(a refused key, a changed host key) is tried once a minute. One that nobody uses rests: a worker
+without jobs for a host keeps no connection to it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 class LinkState(StrEnum):
     IDLE = "idle"
+    """Nobody needs it just now; the next call connects."""
     CONNECTING = "connecting"
     UP = "up"
     WAITING = "waiting"
@@ -79,6 +81,7 @@ class Link:
         self._news = LinkNews(LinkState.IDLE)
         self._connection: Connection | None = None
         self._docker_socket = target.docker_socket
+        self._used_at = time.monotonic()
         self._wish = threading.Event()
         """Somebody wants the next attempt, or the end, now."""
         self._thread: threading.Thread | None = None
@@ -140,6 +143,7 @@ class Link:
         self.start()
         deadline = time.monotonic() + seconds
         with self._changed:
+            self._used_at = time.monotonic()
             while True:
                 connection = self._connection
                 if connection is not None and connection.failure is None:
@@ -203,7 +207,8 @@ class Link:
             if not self._take(connection):
                 connection.close()
                 break
-            self._watch(connection)
+            if not self._watch(connection):
+                break
             if time.monotonic() - begun > CALM_SECONDS:
                 wait = FIRST_WAIT
             else:
@@ -213,14 +218,31 @@ class Link:
         target = self.target
         return Target(target.name, target.address, target.key, target.known, self._docker_socket)
 
-    def _watch(self, connection: Connection) -> None:
+    def _watch(self, connection: Connection) -> bool:
+        """Until it ends; False if that is because nobody uses it."""
         while connection.failure is None:
             connection.ended.wait(BEAT_SECONDS)
             connection.beat()
+            if self._rests(connection):
+                connection.close()
+                self.pool.close_idle()
+                return False
         connection.close()
         with self._changed:
             if self._connection is connection:
                 self._connection = None
+        return True
+
+    def _rests(self, connection: Connection) -> bool:
+        """Let go of what nobody used for long: then no channel is open but those kept for later."""
+        with self._changed:
+            idle = time.monotonic() - max(self._used_at, self.pool.used_at)
+            is_used = idle < self._limits.idle
+            if is_used or self._is_closed or connection.channel_count > self.pool.idle_count:
+                return False
+            self._connection, self._thread = None, None
+            self._news = LinkNews(LinkState.IDLE)
+            return True
 
     def _pause(self, failure: RunnerError | None, wait: float) -> float:
         """Wait for the next attempt; seconds that the one after it is to wait."""

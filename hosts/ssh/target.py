@@ -44,6 +44,8 @@ class Limits:
     """A host that was quiet for so long is asked for a sign of life."""
     silence: float = 11.0
     """A host that gave none for so long is given up."""
+    idle: float = 300.0
+    """A connection that nobody used for so long is closed until somebody wants it again."""
 
 
 USUAL = Limits()

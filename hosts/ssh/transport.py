@@ -72,6 +72,10 @@ class Transport(paramiko.Transport):
         """As asked for; certificates are left out, since a certificate is not what is pinned."""
         return self._proofs or tuple(self._preferred_keys)
 
+    @property
+    def channel_count(self) -> int:
+        return len(self._held)
+
     def open(self, kind: str, place: tuple[str | int, ...] = (), *, seconds: float) -> Channel:
         """A channel of `kind` (RFC 4254, 5.1; openssh-portable, PROTOCOL, 2.4).
 

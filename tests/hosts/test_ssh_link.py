@@ -9,11 +9,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
 
+from hosts.remote_links import Links
 from hosts.runners.base import HostUnreachable
 from hosts.runners.docker.connection import connect
 from hosts.ssh.channel import ChannelSocket
@@ -118,6 +120,52 @@ class TestDocker:
             client.version(api_version=False)
 
         assert time.monotonic() - begun < 1.0
+
+
+class TestResting:
+    LIMITS = replace(IMPATIENT, idle=0.5)
+
+    def test_a_link_that_nobody_uses_closes_and_the_next_call_makes_it_anew(
+        self, server: SshServer, sock: Path
+    ) -> None:
+        with Link(server.target(docker_socket=str(sock)), limits=self.LIMITS) as link:
+            client = connect(link.docker_address)
+            first = link.connection()
+            until(lambda: link.news.state is LinkState.IDLE, 5)
+            until(lambda: len(server.processes()) == 1, 5)
+            assert not [one for one in threading.enumerate() if one.name == "link gpu-box"]
+
+            assert client.version()["ApiVersion"]
+            assert link.connection() is not first
+
+    def test_a_stream_that_is_silent_for_long_keeps_it(self, server: SshServer) -> None:
+        with Link(server.target(), limits=self.LIMITS) as link, echoing() as port:
+            stream = link.tcp(port)
+            connection = link.connection()
+            time.sleep(self.LIMITS.idle + 2 * BEAT_SECONDS)
+            stream.sendall(b"still here")
+
+            assert stream.recv(100) == b"still here"
+            assert link.connection() is connection
+
+    def test_jobs_on_one_host_at_one_time_share_one_connection(self, server: SshServer) -> None:
+        held = Links()
+        found: list[Connection] = []
+
+        def job() -> None:
+            link = held.link("box", server.target())
+            assert link.run("echo hello").out == "hello\n"
+            found.append(link.connection())
+
+        jobs = [threading.Thread(target=job) for _ in range(8)]
+        for one in jobs:
+            one.start()
+        for one in jobs:
+            one.join(10)
+
+        assert len(found) == 8
+        assert len(set(map(id, found))) == 1
+        held.keep_only(())
 
 
 class TestBreaking:
