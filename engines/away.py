@@ -17,13 +17,14 @@ from jobs.work import JobRun
 def going_on_later(run: JobRun, engine: Engine) -> Iterator[None]:
     """An install on a remote host that went away waits, and begins anew when the host is back.
 
-    What Docker had brought by then it need not bring again. Every other job fails.
+    What Docker had brought by then it need not bring again. Every other job fails, and so does
+    an install where an admin chose that work for this host does not wait.
     """
     try:
         yield
     except HostUnreachable as error:
         host = engine.host
-        if not host.is_remote or run.job.action != Job.Action.INSTALL:
+        if run.job.action != Job.Action.INSTALL or not host.lets_work_wait:
             raise
         run.line(error.message)
         probe(host)  # so that the next claim sees that it is away

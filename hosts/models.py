@@ -95,8 +95,14 @@ class Host(models.Model):
 
     @property
     def is_away(self) -> bool:
-        """Work for it waits until it is back."""
+        """It is used, and does not answer just now."""
         return self.is_remote and self.is_enabled and self.state == self.State.UNREACHABLE
+
+    @property
+    def lets_work_wait(self) -> bool:
+        """What work for it does while it is away: wait until it is back, or fail."""
+        fails = RemoteAccess.objects.filter(host=self, waits_while_away=False)
+        return self.is_remote and not fails.exists()
 
     @property
     def address_for_people(self) -> str:

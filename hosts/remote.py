@@ -18,7 +18,7 @@ from hosts.ssh.address import AddressInvalid, parse
 from hosts.ssh.install_command import Guide, guides
 from hosts.ssh.keys import fresh_key, opened, sealed
 from jobs.events import announce, hint
-from jobs.services import ring_task
+from jobs.services import ring, ring_task
 
 KEPT = timedelta(days=1)
 """How long a host that is being added is remembered."""
@@ -157,24 +157,39 @@ def forget_unfinished() -> None:
 
 @transaction.atomic
 def change_remote(
-    access: RemoteAccess, *, url: str, is_always_on: bool, user: User
+    access: RemoteAccess,
+    *,
+    url: str,
+    is_always_on: bool,
+    waits_while_away: bool = True,
+    user: User,
 ) -> RemoteAccess:
-    """Say where the host is now, and whether its absence is a trouble. Raises Refused.
+    """Say where the host is now, and what it means when it is away. Raises Refused.
 
     Its host key stays the accepted one: another machine in its place is noticed.
     """
     require_role(user, User.Role.ADMIN)
     address = _checked_address(url, own=access.host)
-    before = {"address": access.address, "always_on": access.is_always_on}
+    before = _way_of(access)
     access.address, access.is_always_on = address, is_always_on
-    access.save(update_fields=["address", "is_always_on", "updated_at"])
+    access.waits_while_away = waits_while_away
+    access.save(update_fields=["address", "is_always_on", "waits_while_away", "updated_at"])
     if access.host is not None:
         Host.objects.filter(pk=access.host.pk).update(ssh_url=address)
-        after = {"address": address, "always_on": is_always_on}
-        note("host.move", access.host, user=user, before=before, after=after)
+        note("host.move", access.host, user=user, before=before, after=_way_of(access))
         announce("hosts", "host.changed", pk=access.host.pk)
         ring_task("hosts.probe", access.host.pk)
+        for job in access.host.jobs.filter(status="queued"):
+            ring(job)  # what waited for it may be to fail by now
     return access
+
+
+def _way_of(access: RemoteAccess) -> dict[str, object]:
+    return {
+        "address": access.address,
+        "always_on": access.is_always_on,
+        "work_waits": access.waits_while_away,
+    }
 
 
 @transaction.atomic

@@ -42,6 +42,9 @@ class RemoteAccess(models.Model):
     is_always_on = models.BooleanField(
         default=True, help_text="Off: it may be away without that being a trouble."
     )
+    waits_while_away = models.BooleanField(
+        default=True, help_text="Off: jobs for it fail while it is away, instead of waiting."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -107,12 +107,17 @@ def accept(request: HttpRequest, access_pk: int) -> HttpResponse:
 def way(request: HttpRequest, pk: int) -> HttpResponse:
     """How a host is reached: its address, keys and tests."""
     user, access = _user(request), _access(pk)
-    typed = {"url": access.address, "is_always_on": access.is_always_on}
+    typed = {
+        "url": access.address,
+        "is_always_on": access.is_always_on,
+        "waits_while_away": access.waits_while_away,
+    }
     if request.method == "GET":
         return _way(request, access, typed=typed)
     typed = {
         "url": request.POST.get("url", "")[:400],
         "is_always_on": "is_always_on" in request.POST,
+        "waits_while_away": "waits_while_away" in request.POST,
     }
     try:
         remote.change_remote(access, user=user, **typed)  # type: ignore[arg-type]

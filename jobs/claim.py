@@ -69,7 +69,7 @@ def _must_wait(job: Job) -> bool:
 
 
 def _full(job: Job) -> str:
-    if job.host is not None and job.host.is_away:
+    if job.host is not None and job.host.is_away and job.host.lets_work_wait:
         return f"{job.host}, which is not reachable"
     if job.action not in Job.HEAVY:
         return ""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from celery import current_app
 from django.test import Client
 from django.utils import timezone
 
@@ -21,7 +23,7 @@ from hosts.ssh.keys import fresh_key, opened
 from hosts.ssh.link import LinkState
 from tests.hosts.ssh_server import NO_SSHD, SSHD, SshServer, ssh_server
 from tests.hosts.waiting import until
-from tests.pages.factories import make_user
+from tests.pages.factories import make_job, make_user
 
 pytestmark = pytest.mark.django_db
 URL = "ssh://anna@192.0.2.7"
@@ -119,6 +121,24 @@ class TestLater:
 
         assert (access.key, access.known_keys) == before
         assert Host.objects.get(pk=host.pk).ssh_url == "ssh://anna@192.0.2.8"
+
+    def test_what_waited_for_it_is_rung_when_jobs_are_to_wait_no_more(
+        self,
+        host: Host,
+        ada: User,
+        monkeypatch: pytest.MonkeyPatch,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        monkeypatch.setattr(current_app._get_current_object(), "send_task", lambda *_, **__: None)
+        job = make_job("queued", action="start", host=host)
+        with django_capture_on_commit_callbacks(execute=True):
+            remote.change_remote(
+                host.access, url=URL, is_always_on=True, waits_while_away=False, user=ada
+            )
+
+        assert not Host.objects.get(pk=host.pk).lets_work_wait
+        job.refresh_from_db()
+        assert job.rung_at is not None
 
     def test_the_old_key_is_used_until_the_host_takes_the_new_one(
         self, host: Host, ada: User

@@ -9,6 +9,7 @@ from django.db import close_old_connections, connection
 from pytest_django import Settings
 
 from accounts.refused import Refused
+from hosts.models import Host, RemoteAccess
 from jobs.claim import claim
 from jobs.models import Job
 from jobs.services import cancel_job, submit_job
@@ -117,3 +118,24 @@ def test_a_job_that_was_cancelled_while_it_waited_is_never_done(rung: list[int])
 
     with running(job.pk) as run:
         assert run is None
+
+
+def make_away(**access: bool) -> Host:
+    """A host by SSH that does not answer."""
+    host = make_host(host_type=Host.Type.DOCKER_REMOTE, state=Host.State.UNREACHABLE)
+    RemoteAccess.objects.create(host=host, mark=host.host_id, address="ssh://a@box", **access)
+    return host
+
+
+def test_a_job_for_a_host_that_is_away_waits_and_says_for_what() -> None:
+    job = make_job("queued", action="start", host=make_away())
+
+    assert claim(job.pk) is None
+    job.refresh_from_db()
+    assert job.waiting_for == f"{job.host}, which is not reachable"
+
+
+def test_where_an_admin_chose_that_jobs_do_not_wait_it_is_taken_and_may_fail() -> None:
+    job = make_job("queued", action="start", host=make_away(waits_while_away=False))
+
+    assert claim(job.pk)
