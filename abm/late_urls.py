@@ -17,8 +17,8 @@ class LateResolver(URLResolver):
 
     def _populate(self) -> None:
         language = get_language()
-        self._namespace_dict[language] = {}
-        self._app_dict[language] = {}
+        self._namespace_dict[language] = {}  # type: ignore[attr-defined]
+        self._app_dict[language] = {}  # type: ignore[attr-defined]
         self._reverse_dict[language] = MultiValueDict()
 
 

@@ -18,6 +18,7 @@ from engines.models import Engine
 from engines.patience import Patience
 from engines.reach import client_of
 from engines.rows import write_models
+from engines.sample_work import bring_for
 from engines.spec import spec_of, spec_to_start
 from engines.state import change_state
 from hosts.runners.base import (
@@ -51,8 +52,7 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
     try:
         run.step("start", f"Start the {what_runs(engine)}")
         change_state(engine, S.STARTING, event=f"{engine} is starting")
-        for line in before_start(engine):
-            run.line(line)
+        _prepare(run, runner, engine)
         endpoint = runner.start(spec)
         Engine.objects.filter(pk=engine.pk).update(port=endpoint.port, url=endpoint.url)
         engine.port, engine.url = endpoint.port, endpoint.url
@@ -78,6 +78,12 @@ def bring_up(run: JobRun, runner: EngineRunner, engine: Engine, *, model: str) -
             runner.stop(spec, grace=settings.ENGINE_STOP_TIMEOUT)
         mark_failed(engine, error)
         raise
+
+
+def _prepare(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    for line in before_start(engine):
+        run.line(line)
+    bring_for(run, runner, engine)
 
 
 def start_first(run: JobRun, runner: EngineRunner, engine: Engine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engines import storage_work, stray_work
+from engines import sample_work, storage_work, stray_work
 from engines.sources import build_work, copy_work, discover_work, push_work, tar_work
 from hosts.models import Host
 from hosts.runners.base import EngineRunner
@@ -22,6 +22,8 @@ VERBS: dict[str, Callable[[JobRun, EngineRunner, Host], None]] = {
     Job.Action.LOAD_IMAGE: tar_work.load_image,
     Job.Action.SAVE: tar_work.save_image,
     Job.Action.COPY: copy_work.copy_image,
+    Job.Action.SAMPLES: sample_work.bring,
+    Job.Action.FOLDER: sample_work.make_folder,
     Job.Action.EXAMINE: discover_work.examine,
 }
 

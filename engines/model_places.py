@@ -9,6 +9,8 @@ from pathlib import PurePath
 from django.conf import settings
 
 from engines.models import Engine
+from engines.sample_models import own_samples
+from hosts.deployment import deployment_id
 from hosts.models import Host
 from hosts.runners.container import Mount
 from hosts.runners.docker.creation import MODELS_INSIDE, SAMPLES_INSIDE
@@ -32,6 +34,20 @@ def models_root(host: Host) -> str:
     return str(host.models_path or settings.DATA_DIR / "models")
 
 
+def models_volume(engine: Engine) -> Mount | None:
+    """On a remote host without a folder for models, the volume that an engine has for its own."""
+    if not engine.host.is_remote or engine.host.models_path:
+        return None
+    return Mount(f"abm-{deployment_id()[:8]}-{engine.name}-models", MODELS_INSIDE)
+
+
+def samples_place(host: Host) -> Mount:
+    """Where speaker samples lie on a host: its folder, or over SSH a volume for all engines."""
+    if host.is_remote and not host.samples_path:
+        return Mount(f"abm-{deployment_id()[:8]}-samples", SAMPLES_INSIDE)
+    return Mount(str(host.samples_path or own_samples()), SAMPLES_INSIDE)
+
+
 def places_of(host: Host) -> list[ModelPlace]:
     """Every place on `host`, each once, with all engines that see it."""
     root = Mount(models_root(host), MODELS_INSIDE)
@@ -45,6 +61,8 @@ def places_of(host: Host) -> list[ModelPlace]:
             mounts.setdefault(mount.source, mount)
             found.setdefault(mount.source, []).append(engine)
     places = [ModelPlace(mounts[source], tuple(users)) for source, users in found.items()]
+    if host.is_remote and not host.models_path:
+        return places
     return [*places, ModelPlace(root, (), is_root=True)]
 
 
@@ -114,7 +132,10 @@ def _models_of(engine: Engine) -> Iterator[Mount]:
     """Its folder of models, and the volumes it was given by name."""
     mounts = [Mount(**row) for row in engine.mounts]
     targets = {mount.target.rstrip("/") for mount in mounts}
-    if MODELS_INSIDE not in targets:
+    volume = models_volume(engine)
+    if MODELS_INSIDE not in targets and volume is not None:
+        yield volume
+    elif MODELS_INSIDE not in targets:
         yield Mount(f"{models_root(engine.host)}/{engine.name}", MODELS_INSIDE)
     for mount in mounts:
         is_samples = mount.target.rstrip("/") == SAMPLES_INSIDE

@@ -13,6 +13,7 @@ from django.utils import timezone
 from catalog.models import EngineType, Variant
 from engines.image_models import ImageCheck as ImageCheck
 from engines.results import Quality, Segment, curl_of, quality_of, segments_of
+from engines.sample_models import Sample as Sample
 from engines.sources.recipe import is_local
 from engines.stored_settings import StoredSettings as StoredSettings
 from engines.stored_settings import engine_setting

@@ -1,4 +1,4 @@
-"""Reading WAV files: is it one, how long is it, is there anything to hear."""
+"""Reading WAV files: is it one, how long is it, is there anything to hear, was it too loud."""
 
 from __future__ import annotations
 
@@ -75,3 +75,34 @@ def peak(data: bytes) -> float:
     end = wav.data_offset + wav.data_size // 2 * 2
     samples.frombytes(data[wav.data_offset : end])
     return max((abs(value) for value in samples), default=0) / 32_768
+
+
+FULL = 0.999
+"""At or above this share of the largest value a sample counts as clipped."""
+
+
+def loudness(data: bytes) -> tuple[float, float]:
+    """The loudest sample of a WAV, 0 to 1, and the share of samples that are clipped."""
+    wav = read_wav(data)
+    levels, whole = _levels(wav, data[wav.data_offset : wav.data_offset + wav.data_size])
+    if not levels:
+        return 0.0, 0.0
+    highest = max(max(levels), -min(levels)) / whole
+    if highest < FULL:
+        return highest, 0.0
+    most = FULL * whole
+    return min(highest, 1.0), sum(1 for level in levels if abs(level) >= most) / len(levels)
+
+
+def _levels(wav: Wav, frames: bytes) -> tuple[array[int] | array[float], int]:
+    """The samples as numbers, and the largest value that they can have."""
+    width = wav.bits // 8
+    frames = frames[: len(frames) // width * width]
+    if wav.encoding == FLOAT:
+        return array("d" if width == 8 else "f", frames), 1
+    if width == 1:
+        return array("h", ((byte - 128) << 8 for byte in frames)), 32_767
+    # The two upper bytes of each sample say enough.
+    upper = bytearray(len(frames) // width * 2)
+    upper[0::2], upper[1::2] = frames[width - 2 :: width], frames[width - 1 :: width]
+    return array("h", bytes(upper)), 32_767

@@ -9,12 +9,12 @@ from typing import Any
 from django.conf import settings
 
 from engines.environment import variables_of
+from engines.model_places import models_volume, samples_place
 from engines.models import Engine
 from hosts.deployment import deployment_id
 from hosts.models import Host
 from hosts.runners.base import EngineSpec
 from hosts.runners.container import ContainerSpec, Mount, PortBinding
-from hosts.runners.docker.creation import MODELS_INSIDE
 from hosts.runners.docker.own_container import outside_of
 from hosts.ssh.key_line import ENGINE_PORTS
 
@@ -65,13 +65,13 @@ def _ports(engine: Engine) -> range:
 
 
 def _mounts(engine: Engine) -> tuple[Mount, ...]:
-    """The user's; on a remote host without a folder for models, a volume for the engine's own."""
+    """The user's; on a remote host without folders, volumes for its samples and its own models."""
     chosen = tuple(Mount(**row) for row in engine.mounts)
     taken = {mount.target.rstrip("/") for mount in chosen}
-    host = engine.host
-    if host.is_remote and not host.models_path and MODELS_INSIDE not in taken:
-        return (*chosen, Mount(f"abm-{deployment_id()[:8]}-{engine.name}-models", MODELS_INSIDE))
-    return chosen
+    volumes = [models_volume(engine)]
+    if engine.host.is_remote and not engine.host.samples_path:
+        volumes.append(samples_place(engine.host))
+    return (*chosen, *(one for one in volumes if one is not None and one.target not in taken))
 
 
 def _place(host: Host, path: str, name: str) -> Path | None:

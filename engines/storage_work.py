@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.refused import Refused
 from engines.model_places import ModelPlace, named_volumes, own_folder, places_of
 from engines.models import Engine
+from engines.sample_work import read_folders
 from engines.storage import image_needs, mount_of, require_unused, way_back_needs
 from engines.storage_rows import disk_rows, engine_sizes, ids_of
 from engines.versions import NO_WAY_BACK
@@ -62,6 +63,7 @@ def read_into(host: Host, runner: EngineRunner) -> None:
         folder = own_folder(engine)
         row = disk["engines"].setdefault(str(engine.pk), {})
         row["models"] = sizes.get(folder.source) if folder else None
+    read_folders(host, storage)
     shown = [row for row in places if row["engines"] or row["entries"]]
     _write(host, disk, shown)
 

@@ -207,6 +207,7 @@ def _take_settings(engine: Engine, found: FoundContainer) -> None:
     """What had been set on the engine before, as far as its container tells."""
     spec = spec_of(engine)
     own = {str(spec.samples_dir), str(spec.models_dir / spec.name) if spec.models_dir else ""}
+    own |= {mount.source for mount in spec.container.mounts} if spec.container else set()
     secret = {name for name, wanted in wanted_by(engine).items() if wanted.is_secret}
     for name, value in found.environment.items():
         if name in secret:

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from engines import settings_views, storage_views, trial_views, update_views, views
+from engines import sample_views, settings_views, storage_views, trial_views, update_views, views
 
 app_name = "engines"
 
@@ -13,6 +13,11 @@ urlpatterns = [
     path("many/", update_views.many, name="many"),
     path("check-updates/", update_views.check_all, name="check_all"),
     path("update-all/", update_views.update_all, name="update_all"),
+    path("samples/", sample_views.list_samples, name="samples"),
+    path("samples/<int:sample_pk>/delete/", sample_views.delete_sample, name="delete_sample"),
+    path("samples/<int:sample_pk>.wav", sample_views.sample_audio, name="sample_audio"),
+    path("hosts/<int:pk>/samples/bring/", sample_views.bring, name="bring_samples"),
+    path("hosts/<int:pk>/folders/<str:kind>/", sample_views.make_folder, name="make_folder"),
     path("<int:pk>/", views.engine, name="engine"),
     path("<int:pk>/start/", views.start, name="start"),
     path("<int:pk>/stop/", views.stop, name="stop"),

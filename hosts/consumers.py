@@ -54,6 +54,7 @@ class HostConsumer(LiveConsumer):
         "hosts/_gpus.html",
         "hosts/_strays.html",
         "hosts/_engines.html",
+        "hosts/_folders.html",
         "hosts/_models.html",
         "hosts/_disk.html",
         "hosts/_jobs.html",
@@ -95,6 +96,7 @@ class HostConsumer(LiveConsumer):
 
     async def disk_changed(self, message: dict[str, Any]) -> None:
         if int(message["pk"]) == self.host_pk:
+            self.want_part("hosts/_folders.html")
             self.want_part("hosts/_models.html")
             self.want_part("hosts/_disk.html")
 

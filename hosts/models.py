@@ -59,6 +59,14 @@ class Host(models.Model):
     model_places = models.JSONField(
         default=list, blank=True, help_text="Models by folder and volume (engines.model_places)."
     )
+    folders = models.JSONField(
+        default=dict, blank=True, help_text="Where samples and models lie (engines.sample_work)."
+    )
+    brought_samples = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Files that abm put there (engines.sample_work).",
+    )
     disk_at = models.DateTimeField(null=True, blank=True, help_text="When these were read last.")
     disk_asked_at = models.DateTimeField(null=True, blank=True)
     gpu_text = models.TextField(blank=True, help_text="Why cards could not be read, in words.")

@@ -41,6 +41,8 @@ class Job(models.Model):
         COPY = "copy", "Copy"
         EXAMINE = "examine", "Examine"
         SYNC = "sync", "Sync the catalog"
+        SAMPLES = "samples", "Bring samples to"
+        FOLDER = "folder", "Make a folder on"
 
     class Status(models.TextChoices):
         QUEUED = "queued", "Waiting"
@@ -65,6 +67,8 @@ class Job(models.Model):
         Action.REMOVE,
         Action.DELETE,
         Action.SYNC,
+        Action.SAMPLES,
+        Action.FOLDER,
         *OF_IMAGES,
     )
 

@@ -1,4 +1,5 @@
 import django.db.models.deletion
+import django.db.models.functions.text
 import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
@@ -351,6 +352,43 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["name"],
+            },
+        ),
+        migrations.CreateModel(
+            name="Sample",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=60)),
+                (
+                    "file",
+                    models.CharField(
+                        help_text="Below DATA_DIR/samples.", max_length=80, unique=True
+                    ),
+                ),
+                ("rate", models.PositiveIntegerField(help_text="Hz.")),
+                ("channels", models.PositiveSmallIntegerField()),
+                ("seconds", models.FloatField()),
+                ("size", models.BigIntegerField(help_text="Bytes.")),
+                (
+                    "advice",
+                    models.JSONField(
+                        blank=True, default=list, help_text="What may sound better: sentences."
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+            ],
+            options={
+                "ordering": ["name"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        django.db.models.functions.text.Lower("name"), name="sample_name_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(

@@ -103,6 +103,22 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "folders",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="Where samples and models lie (engines.sample_work).",
+                    ),
+                ),
+                (
+                    "brought_samples",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Files that abm put there (engines.sample_work).",
+                    ),
+                ),
+                (
                     "disk_at",
                     models.DateTimeField(
                         blank=True, help_text="When these were read last.", null=True

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 from hosts.runners.container import Mount
 from hosts.runners.docker.disk import DiskUse, Reclaimable
 from hosts.runners.docker.reclaim import Kept, Reclaimed
-from hosts.runners.docker.stored_files import StoredFile, StoredFiles
+from hosts.runners.docker.stored_files import FolderMissing, StoredFile, StoredFiles
 from hosts.runners.storage import FoundContainer, HostStorage, NotThere
 
 
@@ -30,7 +32,8 @@ class FakeStorage(HostStorage):
         self._disk = disk
 
     def files(self, place: Mount, *, image: str = "") -> StoredFiles:
-        return StoredFiles(tuple(self._disk.files.get(place.source, ())))
+        there = self._disk.files.get(place.source)
+        return StoredFiles(tuple(there or ()), is_there=there is not None)
 
     def delete_files(self, place: Mount, path: str, *, image: str = "") -> None:
         there = self._disk.files
@@ -38,6 +41,18 @@ class FakeStorage(HostStorage):
         there[place.source] = [
             file for file in there.get(place.source, ()) if file.path.partition("/")[0] != path
         ]
+
+    def make_place(self, place: Mount, *, image: str = "") -> None:
+        self._disk.files.setdefault(place.source, [])
+
+    def put_file(self, place: Mount, name: str, source: Path, *, image: str = "") -> None:
+        if place.source not in self._disk.files:
+            raise FolderMissing(f"The folder {place.source} is not there.")
+        there = self._disk.files[place.source]
+        found = source.stat()
+        changed = datetime.fromtimestamp(int(found.st_mtime), UTC)
+        others = [file for file in there if file.path != name]
+        self._disk.files[place.source] = [*others, StoredFile(name, found.st_size, changed)]
 
     def use(self, images: Collection[str]) -> DiskUse:
         return self._disk.use

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hosts.runners.base import EngineEndpoint, HostNotReady, RunnerError
@@ -58,6 +59,14 @@ class HostStorage(ABC):
     @abstractmethod
     def delete_files(self, place: Mount, path: str, *, image: str = "") -> None:
         """Delete a file or folder by its path below `place`; quiet if it is gone."""
+
+    @abstractmethod
+    def make_place(self, place: Mount, *, image: str = "") -> None:
+        """Make a folder, with those above it, or a volume; quiet if it is there."""
+
+    @abstractmethod
+    def put_file(self, place: Mount, name: str, source: Path, *, image: str = "") -> None:
+        """Put a copy of a small file into a place that is there, with its time."""
 
     def use(self, images: Collection[str]) -> DiskUse:
         """Read all of it, which may take minutes; `images` are those of engines, by id or name."""

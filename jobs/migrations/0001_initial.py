@@ -127,6 +127,8 @@ class Migration(migrations.Migration):
                             ("copy", "Copy"),
                             ("examine", "Examine"),
                             ("sync", "Sync the catalog"),
+                            ("samples", "Bring samples to"),
+                            ("folder", "Make a folder on"),
                         ],
                         max_length=16,
                     ),

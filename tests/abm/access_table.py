@@ -84,7 +84,9 @@ operator operator /engines/<int:pk>/uninstall/
 viewer   -        /engines/choose/<int:entry_pk>/
 -        operator /engines/hosts/<int:pk>/disk/read/
 -        admin    /engines/hosts/<int:pk>/disk/reclaim/
+-        admin    /engines/hosts/<int:pk>/folders/<str:kind>/
 -        operator /engines/hosts/<int:pk>/models/delete/
+-        operator /engines/hosts/<int:pk>/samples/bring/
 -        operator /engines/hosts/<int:pk>/strays/<str:container>/adopt/
 -        operator /engines/hosts/<int:pk>/strays/<str:container>/remove/
 operator -        /engines/images/
@@ -100,6 +102,9 @@ operator operator /engines/images/upload/<str:token>/
 -        operator /engines/images/upload/<str:token>/load/
 -        operator /engines/install/
 -        operator /engines/many/
+viewer   operator /engines/samples/
+viewer   -        /engines/samples/<int:sample_pk>.wav
+-        operator /engines/samples/<int:sample_pk>/delete/
 -        operator /engines/update-all/
 viewer   -        /hosts/
 viewer   -        /hosts/<int:pk>/

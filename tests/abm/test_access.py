@@ -15,7 +15,7 @@ from abm.asgi import make_application
 from abm.routing import websocket_urlpatterns
 from accounts.models import User
 from catalog.models import CatalogEntry, CatalogSource
-from engines.models import Engine
+from engines.models import Engine, Sample
 from tests.abm.access_table import pages, sockets
 from tests.abm.urls import address, patterns
 from tests.engines.factories import make_engine
@@ -40,10 +40,18 @@ def values(db: None) -> dict[str, dict[str, int]]:
     entry = CatalogEntry.objects.create(source=source, name="tiny", display_name="Tiny")
     variant = entry.variants.create(tag="1")
     model = engine.engine_models.create(name="small")
+    sample = Sample.objects.create(
+        name="Ada", file="ada.wav", rate=24_000, channels=1, seconds=7.0, size=100
+    )
     job = make_job("running", engine=engine, host=engine.host)
     other = make_user("admin", "other")
     return {
-        "engines": {"pk": engine.pk, "entry_pk": entry.pk, "model_pk": model.pk},
+        "engines": {
+            "pk": engine.pk,
+            "entry_pk": entry.pk,
+            "model_pk": model.pk,
+            "sample_pk": sample.pk,
+        },
         "form": {"variant": variant.pk, "host": engine.host.pk},
         "catalog": {"pk": entry.pk},
         "hosts": {"pk": engine.host.pk},

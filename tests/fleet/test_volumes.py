@@ -9,18 +9,20 @@ from typing import Any
 
 import docker
 import pytest
-from docker.errors import APIError, NotFound
+from docker.errors import NotFound
 
 from hosts.runners.base import RunnerError
 from hosts.runners.container import Mount
 from hosts.runners.docker.stored_files import (
     HELPER,
+    FolderMissing,
     Helper,
     delete_entry,
     end_helpers,
     is_empty,
     list_files,
 )
+from hosts.runners.docker.stored_putting import make_folder, put_file
 from hosts.runners.docker.volumes import (
     NotOurs,
     VolumeInUse,
@@ -168,11 +170,27 @@ def test_what_is_not_there_is_not_made_by_looking(
 ) -> None:
     with pytest.raises(NotFound):
         list_files(Mount("absent", "/m"), is_here=False, helper=helper)
-    with pytest.raises(APIError):
-        list_files(Mount(str(tmp_path / "absent"), "/m"), is_here=False, helper=helper)
+    absent = Mount(str(tmp_path / "absent"), "/m")
+    assert not list_files(absent, is_here=False, helper=helper).is_there
+    with pytest.raises(FolderMissing):
+        put_file(absent, "a", Path(__file__), is_here=False, helper=helper)
 
     assert not client.volumes()["Volumes"]
     assert not (tmp_path / "absent").exists()
+    assert not client.containers(all=True)
+
+
+def test_a_folder_is_made_and_filled_by_a_helper(
+    client: docker.APIClient, helper: Helper, tmp_path: Path
+) -> None:
+    place, source = Mount(str(tmp_path / "a" / "b"), "/m"), tmp_path / "ada.wav"
+    source.write_bytes(b"sound")
+    for _ in range(2):
+        make_folder(place, is_here=False, helper=helper)
+        put_file(place, "ada.wav", source, is_here=False, helper=helper)
+
+    assert (tmp_path / "a" / "b" / "ada.wav").read_bytes() == b"sound"
+    assert paths(place, helper, is_here=False) == {"ada.wav": 5}
     assert not client.containers(all=True)
 
 

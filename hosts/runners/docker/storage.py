@@ -18,6 +18,8 @@ from hosts.runners.docker.images import inspect_image
 from hosts.runners.docker.labels import DEPLOYMENT, ENGINE, labels_on
 from hosts.runners.docker.reclaim import Reclaimed, reclaim
 from hosts.runners.docker.stored_files import Helper, StoredFiles, delete_entry, list_files
+from hosts.runners.docker.stored_putting import make_folder, put_file
+from hosts.runners.docker.volumes import create_volume
 from hosts.runners.storage import FoundContainer, HostStorage, NotThere
 
 
@@ -46,7 +48,7 @@ class DockerStorage(HostStorage):
     def files(self, place: Mount, *, image: str = "") -> StoredFiles:
         with mapped(self._host.name):
             if not self._is_there(place):
-                return StoredFiles(())
+                return StoredFiles((), is_there=False)
             return list_files(place, is_here=self._host.is_here, helper=self._helper(image))
 
     def delete_files(self, place: Mount, path: str, *, image: str = "") -> None:
@@ -54,6 +56,18 @@ class DockerStorage(HostStorage):
             if self._is_there(place):
                 helper = self._helper(image)
                 delete_entry(place, path, is_here=self._host.is_here, helper=helper)
+
+    def make_place(self, place: Mount, *, image: str = "") -> None:
+        with mapped(self._host.name):
+            if place.is_folder:
+                make_folder(place, is_here=self._host.is_here, helper=self._helper(image))
+            else:
+                create_volume(self._client, place.source, self._deployment)
+
+    def put_file(self, place: Mount, name: str, source: Path, *, image: str = "") -> None:
+        with mapped(self._host.name):
+            helper = self._helper(image)
+            put_file(place, name, source, is_here=self._host.is_here, helper=helper)
 
     def find_container(self, container: str) -> FoundContainer:
         with mapped(self._host.name):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import stat
 import time
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import docker
 from docker.errors import APIError, NotFound
@@ -36,6 +37,15 @@ BEGIN = f"for tool in {TOOLS}; do command -v $tool || exit 127; done > /dev/null
 """A pipe would hide that a tool is missing, and the place would look empty."""
 LIST = f"{BEGIN} find . -type f -exec stat -c '%s %Y %n' {{}} + | head -n {MOST_FILES + 1}"
 DELETE = f'{BEGIN} rm -rf -- "$0"'
+NOTHING = ":"
+MISSING = re.compile(r"(bind source path|source path) does not exist|no such file", re.I)
+"""What daemons say of a folder that is to be mounted and is not there (19.03 to 28)."""
+
+
+class FolderMissing(RunnerError):
+    """The host has no such folder."""
+
+    code = "FOLDER_MISSING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,8 @@ class StoredFiles:
     files: tuple[StoredFile, ...]
     is_whole: bool = True
     """False when there are more files than are listed."""
+    is_there: bool = True
+    """False where the folder or volume itself is missing."""
 
     @property
     def size(self) -> int:
@@ -83,10 +95,13 @@ def list_files(place: Mount, *, is_here: bool, helper: Helper | None = None) -> 
 
     Raises HostNotReady where abm may not look and there is no helper, and what docker-py raises.
     """
-    folder = _readable(place, is_here=is_here, client=helper.client if helper else None)
+    folder = readable(place, is_here=is_here, client=helper.client if helper else None)
     if folder is not None:
         return _listed_here(folder)
-    lines = _run(_needed(helper, place), place, LIST, is_read_only=True).splitlines()
+    try:
+        lines = _run(needed(helper, place), place, LIST, is_read_only=True).splitlines()
+    except FolderMissing:
+        return StoredFiles((), is_there=False)
     found = [file for file in map(_file_of, lines) if file is not None]
     files = sorted(found[:MOST_FILES], key=lambda file: file.path)
     return StoredFiles(tuple(files), is_whole=len(found) <= MOST_FILES)
@@ -105,11 +120,12 @@ def delete_entry(place: Mount, path: str, *, is_here: bool, helper: Helper | Non
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\0" in path:
         raise RunnerError(f"{path or 'An empty path'} is no file below {place.source}.")
-    folder = _readable(place, is_here=is_here, client=helper.client if helper else None)
+    folder = readable(place, is_here=is_here, client=helper.client if helper else None)
     if folder is not None and os.access(folder, os.W_OK):
         _delete_here(folder, path)
         return
-    _run(_needed(helper, place), place, DELETE, path, is_read_only=False)
+    with contextlib.suppress(FolderMissing):
+        _run(needed(helper, place), place, DELETE, path, is_read_only=False)
 
 
 def end_helpers(client: docker.APIClient, deployment: str, *, older_than: float = 0) -> int:
@@ -122,7 +138,7 @@ def end_helpers(client: docker.APIClient, deployment: str, *, older_than: float 
     return len(rows)
 
 
-def _readable(place: Mount, *, is_here: bool, client: docker.APIClient | None) -> Path | None:
+def readable(place: Mount, *, is_here: bool, client: docker.APIClient | None) -> Path | None:
     """The folder itself, where abm can look at it."""
     if not is_here:
         return None
@@ -134,7 +150,8 @@ def _readable(place: Mount, *, is_here: bool, client: docker.APIClient | None) -
     return Path(path) if path and os.access(path, os.R_OK | os.X_OK) else None
 
 
-def _needed(helper: Helper | None, place: Mount) -> Helper:
+def needed(helper: Helper | None, place: Mount) -> Helper:
+    """Raises HostNotReady where there is none."""
     if helper is None:
         raise HostNotReady(
             f"abm may not look into {place.source}, and no image is on the host to look with. "
@@ -188,37 +205,57 @@ def _run(helper: Helper, place: Mount, script: str, *words: str, is_read_only: b
         client.inspect_volume(place.source)  # Docker would make one that is not there
     kind: Literal["bind", "volume"] = "bind" if place.is_folder else "volume"
     mount = DockerMount(INSIDE, place.source, type=kind, read_only=is_read_only)
-    made = client.create_container(
-        helper.image,
-        entrypoint=["sh", "-c", script, *words],
-        command=[],
-        user="0",
-        labels={HELPER: helper.deployment},
-        host_config=client.create_host_config(
-            mounts=[mount],
-            network_mode="none",
-            cap_drop=["ALL"],
-            cap_add=["DAC_OVERRIDE"],
-            read_only=True,
-            log_config=LogConfig(type=LogConfig.types.JSON),
-        ),
-    )
-    try:
-        client.start(made["Id"])
-        ended = client.wait(made["Id"], timeout=HELPER_SECONDS)
-        said = client.logs(made["Id"], stdout=True, stderr=False).decode(errors="replace")
+    with helper_container(helper, place, script, *words, mounts=[mount], read_only=True) as made:
+        client.start(made)
+        ended = client.wait(made, timeout=HELPER_SECONDS)
+        said = client.logs(made, stdout=True, stderr=False).decode(errors="replace")
         if ended.get("StatusCode"):
-            words_of_it = client.logs(made["Id"], stdout=False, stderr=True)
+            words_of_it = client.logs(made, stdout=False, stderr=True)
             detail = words_of_it.decode(errors="replace") or f"It lacks one of: {TOOLS}."
             raise _unusable(place, detail)
+    return str(said)
+
+
+@contextlib.contextmanager
+def helper_container(
+    helper: Helper, place: Mount, script: str, *words: str, **options: Any
+) -> Iterator[str]:
+    """A helper that is yet to be started, by its id; gone afterwards. Raises FolderMissing."""
+    made = _created(helper, place, script, *words, **options)
+    try:
+        yield made
     except APIError as error:
         if error.status_code == 400:  # no `sh` in this image
             raise _unusable(place, str(error.explanation)) from error
         raise
     finally:
         with contextlib.suppress(NotFound):
-            client.remove_container(made["Id"], force=True, v=True)
-    return str(said)
+            helper.client.remove_container(made, force=True, v=True)
+
+
+def _created(helper: Helper, place: Mount, script: str, *words: str, **options: Any) -> str:
+    client = helper.client
+    config = client.create_host_config(
+        network_mode="none",
+        cap_drop=["ALL"],
+        cap_add=["DAC_OVERRIDE"],
+        log_config=LogConfig(type=LogConfig.types.JSON),
+        **options,
+    )
+    try:
+        made = client.create_container(
+            helper.image,
+            entrypoint=["sh", "-c", script, *words],
+            command=[],
+            user="0",
+            labels={HELPER: helper.deployment},
+            host_config=config,
+        )
+    except APIError as error:
+        if place.is_folder and MISSING.search(str(error.explanation)):
+            raise FolderMissing(f"The folder {place.source} is not there.") from error
+        raise
+    return str(made["Id"])
 
 
 def _unusable(place: Mount, detail: str) -> RunnerError:
