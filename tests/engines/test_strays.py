@@ -11,7 +11,7 @@ import pytest
 from abm.attention import troubles
 from accounts.refused import Refused
 from accounts.secrets import decrypted
-from engines import host_work, observe, stray_work, strays, work
+from engines import host_work, observe, recovery, stray_work, strays, work
 from engines.models import Engine
 from hosts.link.docker_seen import ContainerSeen
 from hosts.models import Host
@@ -67,7 +67,7 @@ def docker() -> Host:
 def there(monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     """What the work finds on the host."""
     host = FakeHost(disk=FakeDisk(containers={ID: FOUND}), engines={"tone": FakeEngine(port=9)})
-    for module in (host_work, work):
+    for module in (host_work, recovery, work):
         monkeypatch.setattr(module, "runner_of", lambda row: FakeRunner(host))
     return host
 
