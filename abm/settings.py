@@ -262,7 +262,7 @@ if IS_EMBEDDED:
         }
     }
     CELERY_BROKER_URL = "memory://localhost/"
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
+    CELERY_BROKER_TRANSPORT = "abm.doorbell:Transport"
 else:
     CHANNEL_LAYERS = {
         "default": {
@@ -275,7 +275,6 @@ else:
         }
     }
     CELERY_BROKER_URL = REDIS_URL
-    CELERY_BROKER_TRANSPORT_OPTIONS = {}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_ACKS_LATE = False

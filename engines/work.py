@@ -118,8 +118,8 @@ def _become_default_if_first(engine: Engine) -> None:
 
 def start(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     read_definition_again(run, engine)
-    note_image(engine, runner.image(spec_of(engine)))
     bring_up(run, runner, engine, model=run.job.params.get("model", ""))
+    note_image(engine, runner.image(spec_of(engine)))
 
 
 def stop(run: JobRun, runner: EngineRunner, engine: Engine) -> None:

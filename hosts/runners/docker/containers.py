@@ -30,7 +30,7 @@ from hosts.runners.docker.images import find_image
 from hosts.runners.docker.labels import IMAGE, SPEC, container_of, filter_of, labels_on, name_of
 from hosts.runners.docker.networks import lost_network
 from hosts.runners.docker.own_container import inside_of
-from hosts.runners.docker.ports import LOOPBACK, HostPorts, endpoint_of, ports_of
+from hosts.runners.docker.ports import LOOPBACK, HostPorts, endpoint_of, may_keep_port, ports_of
 
 PLATFORM_API = (1, 41)
 """Docker 20.10: the first that takes a platform for a container."""
@@ -102,15 +102,18 @@ def start(host: DockerHost, spec: EngineSpec) -> EngineEndpoint:
     with mapped(host.name, otherwise=StartFailed):
         if found is not None and is_running(found):
             _end(host, found, grace=REPLACE_GRACE)
-    _ports(host, spec).check_own(spec)
+    ports = _ports(host, spec)
+    ports.check_own(spec)
     if host.is_here:
         make_folders(spec, user=_user(spec, image))
     elif host.is_abm_contained:
         make_folders(spec, user=_user(spec, image), seen=inside_of)
-    with mapped(host.name, otherwise=StartFailed):
-        # Not before: its log is lost with it.
-        remove(host, spec, grace=REPLACE_GRACE)
-    return _started_anew(host, spec, image)
+    if found is not None:
+        with mapped(host.name, otherwise=StartFailed):
+            # Not before: its log is lost with it.
+            remove(host, spec, grace=REPLACE_GRACE)
+        ports = _ports(host, spec)  # its own are free now
+    return _started_anew(host, spec, image, ports)
 
 
 def _ports(host: DockerHost, spec: EngineSpec) -> HostPorts:
@@ -132,7 +135,7 @@ def _taken_up(
                 host.client.unpause(found["Id"])
         return endpoint
     is_same_image = labels_on(found).get(IMAGE) == image["Id"]
-    if endpoint is None or not is_same_image or not _may_keep_port(spec, endpoint):
+    if endpoint is None or not is_same_image or not may_keep_port(spec, endpoint):
         return None
     try:
         with mapped(host.name, otherwise=StartFailed):
@@ -144,22 +147,14 @@ def _taken_up(
     return endpoint
 
 
-def _may_keep_port(spec: EngineSpec, endpoint: EngineEndpoint) -> bool:
-    """Whether the port of a container that does not run is still the engine's to have."""
-    if container_of(spec).network:
-        return True
-    if spec.preferred_port in spec.ports and spec.preferred_port != endpoint.port:
-        return False
-    return endpoint.port in spec.ports and endpoint.port not in spec.taken_ports
-
-
-def _started_anew(host: DockerHost, spec: EngineSpec, image: Mapping[str, Any]) -> EngineEndpoint:
+def _started_anew(
+    host: DockerHost, spec: EngineSpec, image: Mapping[str, Any], ports: HostPorts
+) -> EngineEndpoint:
     """Make a container and start it, on the next port if somebody else was quicker."""
     if container_of(spec).network:
         return _made(host, spec, image, port=None)
     tried: dict[int, PortTaken] = {}
     for _ in range(MOST_PORTS):
-        ports = _ports(host, spec)
         port = next((one for one in ports.candidates(spec) if one not in tried), None)
         if port is None:
             break
@@ -171,8 +166,9 @@ def _started_anew(host: DockerHost, spec: EngineSpec, image: Mapping[str, Any]) 
                 if binding.host_port and str(binding.host_port) in told:
                     raise ports.taken(spec, binding.host_port, detail=error.detail) from error
             tried[port] = error
+        ports = _ports(host, spec)
     last = list(tried.values())[-1] if tried else None
-    raise _ports(host, spec).none_left(spec, detail=last.detail if last else "") from last
+    raise ports.none_left(spec, detail=last.detail if last else "") from last
 
 
 def _made(

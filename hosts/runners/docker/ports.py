@@ -136,3 +136,12 @@ def _is_bound(port: int, address: str) -> bool:
         except OSError as error:
             return error.errno == errno.EADDRINUSE
     return False
+
+
+def may_keep_port(spec: EngineSpec, endpoint: EngineEndpoint) -> bool:
+    """Whether the port of a container that does not run is still the engine's to have."""
+    if container_of(spec).network:
+        return True
+    if spec.preferred_port in spec.ports and spec.preferred_port != endpoint.port:
+        return False
+    return endpoint.port in spec.ports and endpoint.port not in spec.taken_ports

@@ -52,6 +52,10 @@ def no_credentials(registry: str) -> Credentials | None:
     return None
 
 
+NAMES: dict[str, str] = {}
+"""Address -> the name of the machine of its daemon, which stays while abm runs."""
+
+
 class DockerRunner(EngineRunner):
     """Runs engines as containers, which it knows by their labels alone.
 
@@ -213,7 +217,7 @@ class DockerRunner(EngineRunner):
         """The daemon, connected to at the first question."""
         if self._client is None:
             self._address, self._client = self._connected()
-            self._is_apart = read_system().is_container and self._has_other_name(self._client)
+            self._is_apart = read_system().is_container and self._has_other_name()
         is_socket = bool(self._address and (self._address.path or self._address.pipe))
         return DockerHost(
             self._client,
@@ -224,10 +228,14 @@ class DockerRunner(EngineRunner):
             version=self._version,
         )
 
-    def _has_other_name(self, client: docker.APIClient) -> bool:
+    def _has_other_name(self) -> bool:
         """The daemon runs outside of the container that abm runs in."""
-        with mapped(self._host_name):
-            return bool(client.info().get("Name") != platform.node())
+        assert self._address is not None and self._client is not None
+        url = self._address.url
+        if url not in NAMES:
+            with mapped(self._host_name):
+                NAMES[url] = str(self._client.info().get("Name"))
+        return NAMES[url] != platform.node()
 
     def _connected(self) -> tuple[DockerAddress, docker.APIClient]:
         if self._address is not None:
