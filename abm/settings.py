@@ -10,6 +10,7 @@ from typing import Any
 
 from abm.allauth_settings import *  # noqa: F403  read by name, as all settings are
 from abm.allauth_settings import providers
+from abm.clock import clock
 from abm.environment import Reader, WrongSetting
 from abm.filesystem import journal_for
 
@@ -91,6 +92,10 @@ try:
     OIDC_VIEWER_GROUPS = read.words("OIDC_VIEWER_GROUPS")
     OIDC_OTHERS = read.choice("OIDC_OTHERS", "refuse", ["refuse", "viewer", "operator"])
     AUDIT_DAYS = read.number("AUDIT_DAYS", 365, least=0, most=36_500)
+    BACKUP_DIR = read.folder("BACKUP_DIR", None)
+    BACKUP_HOURS = read.number("BACKUP_HOURS", 24, least=1, most=10_000)
+    BACKUP_KEEP = read.number("BACKUP_KEEP", 7, least=1, most=10_000)
+    BACKUP_PASSPHRASE = read.secret("BACKUP_PASSPHRASE")
     TIME_ZONE = read.time_zone("TIME_ZONE", "UTC")
     DATABASES: dict[str, dict[str, Any]] = {
         "default": read.database(
@@ -109,6 +114,8 @@ try:
         )
     if not (PASSWORD_SIGN_IN or OIDC_URL or PROXY_USER_HEADER):
         raise WrongSetting("With PASSWORD_SIGN_IN=false set OIDC_URL, or nobody can sign in.")
+    if BACKUP_DIR and not BACKUP_PASSPHRASE:
+        raise WrongSetting("BACKUP_DIR needs BACKUP_PASSPHRASE, because backups hold secrets.")
 except WrongSetting as error:
     raise SystemExit(f"abm cannot start: {error}") from None
 
@@ -282,17 +289,9 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = WORKER_THREADS
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "jobs.sweep", "schedule": JOB_SWEEP_SECONDS},
-    "prune": {"task": "jobs.prune", "schedule": 3600.0},
-    "notify": {"task": "abm.notify", "schedule": 10.0},
-    "prune_notifications": {"task": "abm.prune_notifications", "schedule": 3600.0},
-    "updates": {"task": "engines.check_updates", "schedule": 60.0},
-    "catalog": {"task": "catalog.sync_due", "schedule": 60.0},
-    "files": {"task": "engines.tidy_files", "schedule": 3600.0},
-}
-if CATALOG_SYNC:
-    CELERY_BEAT_SCHEDULE["sizes"] = {"task": "engines.measure_variants", "schedule": 60.0}
+CELERY_BEAT_SCHEDULE = clock(
+    sweep_seconds=JOB_SWEEP_SECONDS, measures=CATALOG_SYNC, backs_up=BACKUP_DIR is not None
+)
 
 LOGGING = read.logging(LOG_LEVEL, LOG_FORMAT)
 # Whether other names below abm's are https as well is for their owner to say.

@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from abm.backup import schedule
 from abm.notify import work
 
 
@@ -13,3 +14,8 @@ def notify() -> None:
 @shared_task(name="abm.prune_notifications")
 def prune_notifications() -> None:
     work.prune()
+
+
+@shared_task(name="abm.backup")
+def backup() -> None:
+    schedule.run_if_due()

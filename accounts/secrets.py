@@ -7,6 +7,7 @@ of the database alone tells nobody anything. A former key in SECRET_KEY_FALLBACK
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -39,16 +40,19 @@ def decrypted(token: str) -> str:
         raise SecretUnreadable from error
 
 
-def renewed(token: str) -> str:
-    """The same secret under the present key. Raises SecretUnreadable."""
+def renewed(token: str, *, former: Sequence[str] = ()) -> str:
+    """The same secret under the present key; `former` are more keys that may read it.
+
+    Raises SecretUnreadable.
+    """
     try:
-        return _fernet().rotate(token.encode()).decode()
+        return _fernet(*former).rotate(token.encode()).decode()
     except InvalidToken as error:
         raise SecretUnreadable from error
 
 
-def _fernet() -> MultiFernet:
-    keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+def _fernet(*former: str) -> MultiFernet:
+    keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS, *former)
     return MultiFernet([Fernet(_key(key)) for key in keys])
 
 

@@ -1,4 +1,4 @@
-"""`manage.py abm engine new|check`, `token create|list|revoke` and `users`."""
+"""`manage.py abm ...`: engines of one's own, tokens, backups, and the fleet as YAML."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from abm.backup import command as backup_command
 from accounts import token_command, users_command
 from catalog.check import check_engine
 from catalog.scaffold import TYPES, NotMade, new_engine
 
 
 class Command(BaseCommand):
-    help = "Make an engine of one's own or check its files; make and end tokens; let people in."
+    help = "Engines of one's own, tokens, people, backups."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -27,6 +28,7 @@ class Command(BaseCommand):
         new.add_argument("folder", type=Path, metavar="DIR")
         check = verbs.add_parser("check", help="say what is wrong in an engine's folder")
         check.add_argument("folder", type=Path, metavar="DIR")
+        backup_command.add_arguments(things)
         token = things.add_parser("token", help="a program's key to the API")
         token_command.add_arguments(
             token.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -42,6 +44,9 @@ class Command(BaseCommand):
             return
         if options["thing"] == "users":
             users_command.handle(options, self.stdout)
+            return
+        if options["thing"] in backup_command.VERBS:
+            backup_command.handle(options, self.stdout)
             return
         folder: Path = options["folder"].expanduser()
         if options["verb"] == "new":
