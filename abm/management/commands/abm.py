@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from abm.backup import command as backup_command
+from abm.fleet import command as fleet_command
 from accounts import token_command, users_command
 from catalog.check import check_engine
 from catalog.scaffold import TYPES, NotMade, new_engine
@@ -29,6 +30,7 @@ class Command(BaseCommand):
         check = verbs.add_parser("check", help="say what is wrong in an engine's folder")
         check.add_argument("folder", type=Path, metavar="DIR")
         backup_command.add_arguments(things)
+        fleet_command.add_arguments(things)
         token = things.add_parser("token", help="a program's key to the API")
         token_command.add_arguments(
             token.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -47,6 +49,9 @@ class Command(BaseCommand):
             return
         if options["thing"] in backup_command.VERBS:
             backup_command.handle(options, self.stdout)
+            return
+        if options["thing"] in fleet_command.VERBS:
+            fleet_command.handle(options, self.stdout)
             return
         folder: Path = options["folder"].expanduser()
         if options["verb"] == "new":
