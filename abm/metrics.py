@@ -14,21 +14,32 @@ from django.utils import timezone
 from abm.exposition import Family
 from abm.traces import REQUESTS
 from engines.models import Engine
-from hosts.models import Host
+from hosts.models import Gpu, Host
 from jobs.models import Event, Job
 from jobs.presence import present
 
 DAY = timedelta(days=1)
+CARD_COLUMNS = [
+    "host__host_id",
+    "uuid",
+    "name",
+    "memory_used",
+    "memory_total",
+    "utilization",
+    "temperature",
+    "power",
+]
 
 
 def families() -> Iterator[Family]:
-    """All figures, about eight queries in all; requests are those of this process."""
+    """All figures, about ten queries in all; requests are those of this process."""
     info = Family("abm_info", "Always 1; the version is a label.")
     info.add(1, version=settings.VERSION)
     yield info
     yield from _jobs()
     yield from _engines()
     yield from _hosts()
+    yield from _cards()
     yield from _processes()
     yield _disk()
     yield REQUESTS.family("abm_request_seconds", "Pages and API calls of this web process.")
@@ -89,6 +100,24 @@ def _hosts() -> Iterator[Family]:
     for host in Host.objects.filter(is_enabled=True).order_by("pk"):
         up.add(host.is_available, host=host.host_id, state=host.state)
     yield up
+
+
+def _cards() -> Iterator[Family]:
+    """Graphics cards as they were read last; one that was not read lately is left out."""
+    used = Family("abm_gpu_memory_used_bytes", "Memory of a card that is taken.")
+    total = Family("abm_gpu_memory_bytes", "Memory of a card.")
+    busy = Family("abm_gpu_utilization_percent", "How busy a card is, 0 to 100.")
+    heat = Family("abm_gpu_temperature_celsius", "How hot a card is.")
+    power = Family("abm_gpu_power_watts", "What a card draws.")
+    read = Gpu.objects.filter(read_at__gt=timezone.now() - Gpu.STALE_AFTER)
+    for card in read.select_related("host").only(*CARD_COLUMNS):
+        labels = {"host": card.host.host_id, "card": card.uuid, "name": card.name}
+        used.add(card.memory_used, **labels)
+        total.add(card.memory_total, **labels)
+        busy.add(card.utilization, **labels)
+        heat.add(card.temperature, **labels)
+        power.add(card.power, **labels)
+    yield from (used, total, busy, heat, power)
 
 
 def _processes() -> Iterator[Family]:

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from abm import health_views, views
+from abm import health_views, system_views, views
 from abm.api_door import shutdown
 from abm.late_urls import late
 
@@ -11,6 +11,10 @@ urlpatterns = [
     path("", views.dashboard, name="dashboard"),
     path("search/", views.search, name="search"),
     path("settings/", views.settings_page, name="settings"),
+    path("system/", system_views.system, name="system"),
+    path("system/seen/", system_views.seen, name="system_seen"),
+    path("system/stream/", system_views.stream, name="system_stream"),
+    path("system/diagnostics/", system_views.diagnostics, name="system_diagnostics"),
     path("style/", views.style, name="style"),
     path("readyz", health_views.readyz, name="readyz"),
     path("metrics", health_views.metrics, name="metrics"),

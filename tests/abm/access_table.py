@@ -139,6 +139,10 @@ admin    admin    /notifications/add/<str:type>/
 viewer   -        /search/
 viewer   -        /settings/
 admin    -        /style/
+admin    -        /system/
+admin    -        /system/diagnostics/
+admin    -        /system/seen/
+admin    -        /system/stream/
 """
 
 SOCKETS = """
