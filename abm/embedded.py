@@ -15,8 +15,8 @@ from django.db.utils import DatabaseError
 
 from engines.links.minder import Minder
 from jobs.events import ORIGIN, push
+from jobs.heart import interrupt_running
 from jobs.models import Event
-from jobs.work import interrupt_running
 
 log = logging.getLogger(__name__)
 

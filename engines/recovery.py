@@ -20,9 +20,12 @@ from engines.update_work import recover_update
 from hosts.runners.base import EngineFailed, RunnerError
 from hosts.work import runner_of
 from jobs import services as job_services
+from jobs.database import reach
+from jobs.heart import being_done
+from jobs.lease import looked_lately
 from jobs.models import Job
 from jobs.outcome import Cancelled, WorkFailed
-from jobs.work import MISTAKE, being_done
+from jobs.work import MISTAKE
 
 log = logging.getLogger(__name__)
 S = Engine.State
@@ -31,8 +34,12 @@ UPDATES = (Job.Action.UPDATE, Job.Action.ROLLBACK)
 
 
 def sweep() -> None:
-    """End jobs whose worker died and set their engines to what is true now."""
-    recover_all(job_services.sweep(alive=being_done()))
+    """End jobs whose worker died and set their engines to what is true now.
+
+    While the database was away nobody could beat: who looks first after that spares all.
+    """
+    spares = not looked_lately("sweep", seconds=settings.JOB_LOST_SECONDS)
+    recover_all(job_services.sweep(alive=being_done(), spares=spares and not settings.IS_EMBEDDED))
 
 
 def recover_all(jobs: Iterable[Job]) -> None:
@@ -109,6 +116,7 @@ def settled(job: Job, engine: Engine) -> Iterator[None]:
     except (WorkFailed, Cancelled):
         raise
     except Exception:
+        reach()
         engine.refresh_from_db(fields=["state"])
         if engine.state in UNSETTLED:
             mark_failed(engine, EngineFailed(MISTAKE))

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from engines.models import Engine
 from engines.noting import named
+from jobs.database import reach
 from jobs.events import announce
 
 S = Engine.State
@@ -50,8 +51,7 @@ def change_state(
 
     The current state is compared and set in the database, so that of two that race one wins.
     A change away from failed clears the error, one to stopped or failed what only a live engine
-    has. `event` is the sentence for the list of last events, `reason` why it was stopped:
-    `manual` or `inactivity`.
+    has. `event` is for the list of last events, `reason` says `manual` or `inactivity` of a stop.
     """
     sources = {old for old, news in ALLOWED.items() if state in news} | {state}
     if only_from is not None:
@@ -60,6 +60,7 @@ def change_state(
         values = {**GONE, **values}
     if state != S.FAILED:
         values = {"error": "", "error_code": "", "error_detail": "", **values}
+    reach()
     now = timezone.now()
     with transaction.atomic():
         moved = Engine.objects.filter(pk=engine.pk, state__in=sources).update(

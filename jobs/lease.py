@@ -32,6 +32,13 @@ def give_up(name: str, holder: str) -> None:
     Lease.objects.filter(name=name, holder=holder).update(holder="", expires_at=Now() - LONG_AGO)
 
 
+def looked_lately(name: str, *, seconds: float) -> bool:
+    """Whether any process called this within so long; that this one did now is noted."""
+    was = Lease.objects.filter(name=name, expires_at__gt=Now()).exists()
+    hold(name, "", seconds=seconds)
+    return was
+
+
 def _held(name: str, holder: str, seconds: float) -> bool:
     ours_or_free = Q(holder=holder) | Q(expires_at__lt=Now())
     row = Lease.objects.filter(ours_or_free, name=name)

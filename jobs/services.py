@@ -152,16 +152,16 @@ def retry_job(job: Job, *, user: User | None) -> Job:
     )
 
 
-def sweep(*, alive: Collection[int] = ()) -> list[Job]:
+def sweep(*, alive: Collection[int] = (), spares: bool = False) -> list[Job]:
     """Ring for jobs that nobody took and end those whose worker died; return the dead ones.
 
     `alive` are jobs that this process is doing: after the machine slept, or while the disk was
-    full, their last beat is old and they are not.
+    full, their last beat is old and they are not. With `spares` none is ended.
     """
     now = timezone.now()
     lost_before = now - timedelta(seconds=settings.JOB_LOST_SECONDS)
     running = Job.objects.filter(status=Job.Status.RUNNING, heartbeat_at__lt=lost_before)
-    lost = list(running.exclude(pk__in=alive))
+    lost = [] if spares else list(running.exclude(pk__in=alive))
     ended = [job for job in lost if end_lost_job(job)]
     unheard = models.Q(rung_at=None) | models.Q(rung_at__lt=lost_before)
     for job in Job.objects.filter(unheard, status=Job.Status.QUEUED).order_by("pk")[:100]:

@@ -10,19 +10,22 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections, transaction
+from django.db import connection, transaction
 from django.db.models import Max
+from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
 from jobs.claim import claim, hand_on, ring_next
+from jobs.database import is_away, patient, reach
 from jobs.events import announce, hint
+from jobs.heart import heart_of_this_process
 from jobs.models import Job, JobLine
 from jobs.outcome import Cancelled, CancelToken, WorkFailed
 from jobs.transfer import Transfer, ended
 
 log = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 0.25
+AWAY = "The database was away while this ran. Nothing is stuck: press Retry."
 MISTAKE = "abm made a mistake here; its log has the details. Retry, or report it."
 FIRST_LINES, LAST_LINES = 2_000, 8_000
 MAX_LINE = 4_000
@@ -121,10 +124,14 @@ class JobRun:
     def child(self, pid: int | None, created: float | None) -> None:
         """Remember a process that a later abm must end if this one is killed."""
         self.job.child_pid, self.job.child_created = pid, created
+        reach()
         Job.objects.filter(pk=self.job.pk).update(child_pid=pid, child_created=created)
 
     def flush(self) -> None:
-        """Write what has gathered: lines, steps, the bar; and beat."""
+        """Write what has gathered: lines, steps, the bar; and beat.
+
+        A database that is away keeps nobody from working: what gathered is written later.
+        """
         with self._lock:
             lines, self._lines = self._lines, []
             dirty, self._dirty = self._dirty, False
@@ -133,20 +140,35 @@ class JobRun:
             if dirty:
                 values = {name: getattr(job, name) for name in FLUSHED}
             number = self._number
-        due = time.monotonic() - self._beaten >= settings.JOB_HEARTBEAT_SECONDS
-        if due or values:
-            self._beaten = time.monotonic()
-            values["heartbeat_at"] = timezone.now()
-            running = Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING, worker=job.worker)
-            if not running.update(**values):
-                # The sweep took this worker for dead, and somebody may be trying again.
-                self.token.cancel("abm lost touch with this job and ended it.")
-        if lines:
-            self._write(lines, number)
+        try:
+            self._beat(values)
+            if lines:
+                self._write(lines, number)
+        except (OperationalError, InterfaceError) as error:
+            with self._lock:
+                self._lines[:0] = lines
+                self._dirty |= dirty
+                self._beaten = 0.0
+            if not is_away(error) or connection.in_atomic_block:
+                raise
+            connection.close()  # the next one is a new one
+            return
         if dirty:
             hint("jobs", "job.progressed", pk=job.pk)
         if dirty or lines:
             hint(f"job-{job.pk}", "job.logged", pk=job.pk)
+
+    def _beat(self, values: dict[str, Any]) -> None:
+        job = self.job
+        due = time.monotonic() - self._beaten >= settings.JOB_HEARTBEAT_SECONDS
+        if not due and not values:
+            return
+        self._beaten = time.monotonic()
+        values["heartbeat_at"] = timezone.now()
+        running = Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING, worker=job.worker)
+        if not running.update(**values):
+            # The sweep took this worker for dead, and somebody may be trying again.
+            self.token.cancel("abm lost touch with this job and ended it.")
 
     def _write(self, lines: list[JobLine], number: int) -> None:
         JobLine.objects.bulk_create(lines, ignore_conflicts=True)
@@ -159,6 +181,8 @@ class JobRun:
         self, status: Job.Status, *, code: str = "", error: str = "", detail: str = ""
     ) -> None:
         """End the job once; a job that the sweep ended stays ended."""
+        with patient():
+            reach()
         now = timezone.now()
         self.flush()
         steps = self.job.steps
@@ -190,75 +214,6 @@ class JobRun:
         ring_next(self.job)
 
 
-class _Heart(threading.Thread):
-    """One thread per process: flushes and beats for every job that this process is doing."""
-
-    def __init__(self) -> None:
-        super().__init__(name="abm-heart", daemon=True)
-        self.runs: dict[int, JobRun] = {}
-        self.lock = threading.Lock()
-
-    def run(self) -> None:
-        while True:
-            time.sleep(FLUSH_SECONDS)
-            with self.lock:
-                runs = dict(self.runs)
-            if not runs:
-                continue
-            close_old_connections()
-            try:
-                self._beat(runs)
-            except Exception:
-                # The database may be away for a moment; dying here would lose every job.
-                log.exception("the heartbeat could not be written; trying again")
-
-    def _beat(self, runs: dict[int, JobRun]) -> None:
-        for run in runs.values():
-            run.flush()
-        wanted = Job.objects.filter(pk__in=runs, cancel_requested_at__isnull=False)
-        for pk in wanted.values_list("pk", flat=True):
-            runs[pk].token.cancel("Cancelled.")
-        now = timezone.now()
-        for pk in Job.objects.filter(pk__in=runs, deadline_at__lt=now).values_list("pk", flat=True):
-            runs[pk].token.cancel("It took longer than it may.")
-
-
-_heart: _Heart | None = None
-_heart_lock = threading.Lock()
-
-
-def _heart_of_this_process() -> _Heart:
-    global _heart
-    with _heart_lock:
-        if _heart is None or not _heart.is_alive():
-            _heart = _Heart()
-            _heart.start()
-        return _heart
-
-
-def being_done() -> set[int]:
-    """The jobs that this process is doing."""
-    if _heart is None:
-        return set()
-    with _heart.lock:
-        return set(_heart.runs)
-
-
-def interrupt_running(reason: str, *, hands_on: bool = False) -> int:
-    """Ask every job of this process to stop, because the process is about to; return how many.
-
-    With `hands_on` they wait for another worker afterwards.
-    """
-    if _heart is None:
-        return 0
-    with _heart.lock:
-        runs = list(_heart.runs.values())
-    for run in runs:
-        run.is_handed_on = hands_on
-        run.token.cancel(reason)
-    return len(runs)
-
-
 @contextmanager
 def running(job_id: int) -> Iterator[JobRun | None]:
     """Claim a job and do it in the block; None if it is not ours to do.
@@ -271,11 +226,12 @@ def running(job_id: int) -> Iterator[JobRun | None]:
         yield None
         return
     run = JobRun(job)
-    heart = _heart_of_this_process()
+    heart = heart_of_this_process()
     with heart.lock:
         heart.runs[job.pk] = run
     try:
-        yield run
+        with patient():
+            yield run
     except Cancelled as stop:
         run.line(stop.message)
         run.flush()
@@ -286,12 +242,11 @@ def running(job_id: int) -> Iterator[JobRun | None]:
         run.line(error.message)
         run.finish(Job.Status.FAILED, code=error.code, error=error.message, detail=error.detail)
     except BaseException as bug:
-        run.finish(
-            Job.Status.FAILED,
-            code="UNEXPECTED",
-            error=MISTAKE,
-            detail=type(bug).__name__,
-        )
+        if is_away(bug):
+            run.finish(Job.Status.FAILED, code="DATABASE_AWAY", error=AWAY, detail=str(bug))
+        else:
+            name = type(bug).__name__
+            run.finish(Job.Status.FAILED, code="UNEXPECTED", error=MISTAKE, detail=name)
         raise
     else:
         run.finish(Job.Status.SUCCEEDED)

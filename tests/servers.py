@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 READY_SECONDS = 30
 NO_POSTGRES = "no PostgreSQL: apt install postgresql, or set DATABASE_URL"
@@ -33,16 +34,45 @@ def has_redis() -> bool:
     return program("redis-server") is not None
 
 
+class Server:
+    """A server that can be killed and started again on what it keeps."""
+
+    def __init__(self, url: str, command: list[str], folder: Path, sign: str, **how: Any) -> None:
+        self.url, self._command, self._folder, self._sign = url, command, folder, sign
+        self._how = how
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begin, and wait until it takes connections."""
+        sign, file = self._folder / self._sign, self._folder / "log"
+        with file.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, **self._how)
+        _wait(sign, self._process, file)
+
+    def end(self, number: signal.Signals) -> None:
+        """Send the signal and wait for the end; does nothing to one that has ended."""
+        if self._process is not None:
+            _end(self._process, number)
+        self._process = None
+
+
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
     """A PostgreSQL that forgets what it has; yields the URL of an empty database."""
+    with postgres_server() as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def postgres_server() -> Iterator[Server]:
+    """The same, to be ended (SIGINT closes every connection at once) and started again."""
     folder = Path(tempfile.mkdtemp(prefix="abm-pg-"))
     user = _unprivileged()
     if user is not None:
         shutil.chown(folder, user)
-    initdb, server = program("initdb"), program("postgres")
+    initdb, binary = program("initdb"), program("postgres")
     assert initdb is not None
-    assert server is not None
+    assert binary is not None
     data = str(folder / "data")
     subprocess.run(
         [initdb, "-D", data, "-U", "abm", "-A", "trust", "-E", "UTF8", "--no-sync"],
@@ -52,35 +82,41 @@ def postgres() -> Iterator[str]:
         stdout=subprocess.DEVNULL,
     )
     options = "-c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-    command = [server, "-D", data, "-k", str(folder), *options.split()]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, user=user, cwd=folder, stdout=log, stderr=log)
+    command = [binary, "-D", data, "-k", str(folder), *options.split()]
+    url = f"postgres://abm@/postgres?host={folder}"
+    server = Server(url, command, folder, ".s.PGSQL.5432", user=user, cwd=folder)
     try:
-        _wait(folder / ".s.PGSQL.5432", process, folder / "log")
-        yield f"postgres://abm@/postgres?host={folder}"
+        server.start()
+        yield server
     finally:
-        _end(process, signal.SIGINT)  # its fast shutdown
+        server.end(signal.SIGINT)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def redis() -> Iterator[str]:
     """A Redis that saves nothing; yields its URL, on a port of the loopback."""
-    server = program("redis-server")
-    assert server is not None
+    with redis_server() as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[Server]:
+    """The same, to be ended and started again, empty."""
+    binary = program("redis-server")
+    assert binary is not None
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = Path(tempfile.mkdtemp(prefix="abm-redis-"))
-    command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir"]
+    command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir"]
     command += [str(folder), "--unixsocket", str(folder / "socket")]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+    server = Server(f"redis://127.0.0.1:{port}/0", command, folder, "socket")
     try:
-        _wait(folder / "socket", process, folder / "log")
-        yield f"redis://127.0.0.1:{port}/0"
+        server.start()
+        yield server
     finally:
-        _end(process, signal.SIGTERM)
+        server.end(signal.SIGTERM)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from tests.browser.server import ROOT, free_port
-from tests.servers import postgres, redis
+from tests.servers import Server, postgres_server, redis_server
 
 NAME, PASSWORD = "ada", "correct horse battery"
 READY_SECONDS, PUSH_SECONDS, STOP_SECONDS = 30.0, 10.0, 30.0
@@ -59,15 +59,16 @@ class Part:
 class Apart:
     """The parts that were begun, and what they share."""
 
-    def __init__(self, folder: Path, *, database: str, broker: str, **more: str) -> None:
+    def __init__(self, folder: Path, *, database: Server, broker: Server, **more: str) -> None:
         self.folder, self.port = folder, free_port()
+        self.database, self.broker = database, broker
         self.parts: list[Part] = []
         self.environment = {
             "PATH": os.environ["PATH"],
             "DATA_DIR": str(folder / "data"),
             "PORT": str(self.port),
-            "DATABASE_URL": database,
-            "REDIS_URL": broker,
+            "DATABASE_URL": database.url,
+            "REDIS_URL": broker.url,
             "ADMIN_USERNAME": NAME,
             "ADMIN_PASSWORD": PASSWORD,
             "CATALOG_URL": "",
@@ -93,7 +94,7 @@ class Apart:
 @contextlib.contextmanager
 def apart(folder: Path, **more: str) -> Iterator[Apart]:
     """PostgreSQL and Redis, and a place for parts, which are killed at the end."""
-    with postgres() as database, redis() as broker:
+    with postgres_server() as database, redis_server() as broker:
         made = Apart(folder, database=database, broker=broker, **more)
         try:
             yield made

@@ -9,11 +9,12 @@ import pytest
 from django.utils import timezone
 
 from jobs import work
+from jobs.heart import being_done
 from jobs.models import Job, JobLine
 from jobs.outcome import Cancelled, WorkFailed
 from jobs.queries import log_tail
 from jobs.services import cancel_job, end_lost_job
-from jobs.work import JobRun, being_done, running
+from jobs.work import JobRun, running
 from tests.pages.factories import make_job
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -8,7 +8,9 @@ import pytest
 from celery import current_app
 from django.utils import timezone
 from kombu.exceptions import OperationalError
+from pytest_django import Settings
 
+from engines import recovery
 from jobs.events import announce
 from jobs.models import Event, Job
 from jobs.services import interrupt_all, prune, submit_job, sweep
@@ -91,3 +93,14 @@ def test_old_events_and_old_jobs_are_let_go_with_their_lines() -> None:
 
     assert list(Event.objects.values_list("text", flat=True)) == ["new"]
     assert set(Job.objects.values_list("pk", flat=True)) == {kept.pk, running.pk}
+
+
+def test_who_looks_first_after_nobody_could_ends_nobody(settings: Settings) -> None:
+    """While a database is away no worker can beat, and all of them may be alive."""
+    settings.IS_EMBEDDED = False
+    job = make_job("running", heartbeat_at=ago(60))
+
+    recovery.sweep()
+    assert Job.objects.get(pk=job.pk).status == "running"
+    recovery.sweep()
+    assert Job.objects.get(pk=job.pk).status == "failed"

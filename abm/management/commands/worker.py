@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from abm.celery import app
 from abm.schema import wait_for_schema
+from jobs.heart import interrupt_running
 from jobs.models import Process
 from jobs.presence import Presence
-from jobs.work import interrupt_running
 
 TIDY_SECONDS = 10.0
 """For jobs that are handed on to tidy up. The sweep ends what is not even done then."""
