@@ -7,7 +7,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from accounts.models import User
-from accounts.throttle import ATTEMPTS
+from accounts.throttle import ATTEMPTS, ATTEMPTS_AT_NAME, ATTEMPTS_OF_ADDRESS
 
 PASSWORD = "correct horse battery"
 LOGIN = "/accounts/login/"
@@ -63,6 +63,23 @@ def test_the_pause_is_for_that_name_and_that_address(client: Client, bob: User) 
 
     assert sign_in(client, name="eve") == "/"
     assert sign_in(Client(REMOTE_ADDR="192.0.2.7")) == "/"
+
+
+def test_guessing_at_many_names_leads_to_a_pause_for_the_address(client: Client, bob: User) -> None:
+    for number in range(ATTEMPTS_OF_ADDRESS):
+        sign_in(client, "wrong", f"name-{number}")
+
+    assert "Too many wrong attempts" in sign_in(client)
+    assert sign_in(Client(REMOTE_ADDR="192.0.2.7")) == "/"
+
+
+def test_guessing_from_many_addresses_leads_to_a_pause_for_the_name(bob: User) -> None:
+    User.objects.create_user("eve", password=PASSWORD)
+    for number in range(ATTEMPTS_AT_NAME):
+        sign_in(Client(REMOTE_ADDR=f"192.0.2.{number}"), "wrong")
+
+    assert "Too many wrong attempts" in sign_in(Client(REMOTE_ADDR="198.51.100.7"))
+    assert sign_in(Client(REMOTE_ADDR="198.51.100.7"), name="eve") == "/"
 
 
 def test_a_right_password_forgets_the_wrong_ones(client: Client, bob: User) -> None:
