@@ -11,6 +11,7 @@ from typing import Any
 from abm.allauth_settings import *  # noqa: F403  read by name, as all settings are
 from abm.allauth_settings import providers
 from abm.clock import clock
+from abm.content_policy import CONTENT_SECURITY_POLICY as CONTENT_SECURITY_POLICY
 from abm.environment import Reader, WrongSetting
 from abm.filesystem import journal_for
 
@@ -91,6 +92,9 @@ try:
     OIDC_OPERATOR_GROUPS = read.words("OIDC_OPERATOR_GROUPS")
     OIDC_VIEWER_GROUPS = read.words("OIDC_VIEWER_GROUPS")
     OIDC_OTHERS = read.choice("OIDC_OTHERS", "refuse", ["refuse", "viewer", "operator"])
+    MAIL_URL = read.url("MAIL_URL", "", ["smtps", "smtp", "smtp-plain"])
+    MAIL_PASSWORD = read.secret("MAIL_PASSWORD")
+    MAIL_FROM = read.text("MAIL_FROM", "")
     AUDIT_DAYS = read.number("AUDIT_DAYS", 365, least=0, most=36_500)
     BACKUP_DIR = read.folder("BACKUP_DIR", None)
     BACKUP_HOURS = read.number("BACKUP_HOURS", 24, least=1, most=10_000)
@@ -108,6 +112,8 @@ try:
         raise WrongSetting("ADMIN_USERNAME and ADMIN_PASSWORD are of use together only; set both.")
     if bool(OIDC_URL) != bool(OIDC_CLIENT_ID):
         raise WrongSetting("OIDC_URL and OIDC_CLIENT_ID are of use together only; set both.")
+    if MAIL_URL and not (PUBLIC_URL and "@" in MAIL_FROM):
+        raise WrongSetting("MAIL_URL needs MAIL_FROM, and PUBLIC_URL for the links in mails.")
     if PROXY_USER_HEADER and not read.text("TRUSTED_PROXIES", ""):
         raise WrongSetting(
             "PROXY_USER_HEADER lets the proxy say who signs in; name it in TRUSTED_PROXIES."
@@ -127,6 +133,8 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE
 SECURE_SSL_HOST = PUBLIC_URL.removeprefix("https://") if SESSION_COOKIE_SECURE else None
+# Asked for by machines inside, under names that no certificate bears.
+SECURE_REDIRECT_EXEMPT = [r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = HSTS_SECONDS if SESSION_COOKIE_SECURE else 0
 # Believed of TRUSTED_PROXIES only: abm.proxies takes it away from everybody else.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None
@@ -135,21 +143,6 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 # Browsers ignore it on plain http and complain on every page.
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if SESSION_COOKIE_SECURE else None
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": ["'self'"],
-        "script-src": ["'self'"],
-        "style-src": ["'self'"],
-        "img-src": ["'self'", "data:"],
-        "media-src": ["'self'", "blob:"],
-        "connect-src": ["'self'"],
-        "object-src": ["'none'"],
-        "base-uri": ["'none'"],
-        "form-action": ["'self'"],
-        "frame-ancestors": ["'none'"],
-    }
-}
-
 INSTALLED_APPS = [
     "abm.admin_app.AbmAdminConfig",
     "django.contrib.auth",

@@ -13,6 +13,7 @@ from accounts.host_grants import hosts_of
 from accounts.models import ApiToken, User
 from accounts.refused import Refused
 from accounts.roles import ORDER
+from accounts.sign_in.reset import may_reset
 from accounts.tokens import create_token, revoke_token
 from accounts.views import user_of
 
@@ -21,6 +22,7 @@ def _context(user: User, **more: Any) -> dict[str, Any]:
     most = ORDER.index(User.Role(user.role))
     return {
         "nav": "profile",
+        "may_reset": may_reset(),
         "granted": hosts_of(user),
         "tokens": ApiToken.objects.filter(user=user),
         "token_roles": [(role.value, role.label) for role in ORDER[: most + 1]],

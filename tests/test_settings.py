@@ -61,6 +61,12 @@ def read(folder: Path, expression: str, **values: str) -> object:
         ("SECRET_KEY_FILE", "/nowhere/key", "SECRET_KEY_FILE names “/nowhere/key”"),
         ("JOB_LOST_SECONDS", "1", "more than JOB_HEARTBEAT_SECONDS"),
         ("ADMIN_USERNAME", "ada", "set both"),
+        ("OIDC_URL", "https://id.example", "OIDC_CLIENT_ID are of use together only"),
+        ("PASSWORD_SIGN_IN", "false", "or nobody can sign in"),
+        ("PROXY_USER_HEADER", "Remote-User", "name it in TRUSTED_PROXIES"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0", "which is everybody"),
+        ("TRUSTED_PROXIES", "nginx", "must be an address or a network"),
+        ("MAIL_URL", "smtp://mail.example", "MAIL_FROM, and PUBLIC_URL"),
     ],
 )
 def test_a_wrong_value_is_told_in_one_sentence(
@@ -178,6 +184,24 @@ def test_https_outside_makes_cookies_secure(tmp_path: Path) -> None:
         True,
         ["https://abm.example"],
     ]
+
+
+def test_the_production_settings_leave_nothing_to_be_warned_of(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "DATA_DIR": str(tmp_path / "data"),
+            "PUBLIC_URL": "https://abm.example",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
 
 
 def test_a_file_beside_manage_py_is_read_and_the_environment_wins(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.core import signing
+from django.utils.crypto import salted_hmac
 
 from accounts.audit import note
 from accounts.models import User
@@ -34,7 +35,7 @@ def person_of(token: str) -> User:
 def _state(person: User) -> str:
     """Changes with each sign-in and with the password, so that a link works once."""
     last = person.last_login.isoformat() if person.last_login else ""
-    return f"{last}|{person.password[-16:]}"
+    return salted_hmac(SALT, f"{last}|{person.password}").hexdigest()
 
 
 def _used_up() -> Refused:

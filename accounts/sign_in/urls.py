@@ -7,13 +7,16 @@ from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
 from django.urls import path
 
-from accounts.sign_in import oidc_views, views
+from accounts.sign_in import oidc_views, reset_views, views
 
 urlpatterns = [
     path("login/", views.SignIn.as_view(), name="account_login"),
     path("logout/", views.SignOut.as_view(), name="account_logout"),
     path("inactive/", views.inactive, name="account_inactive"),
     path("link/<str:token>/", views.link, name="sign_in_link"),
+    path("reset/", reset_views.forgotten, name="forgotten"),
+    path("reset/<str:token>/", reset_views.reset, name="reset"),
+    path("mail/", reset_views.mail, name="set_mail"),
     path("security/", views.security, name="mfa_index"),
     path("security/", views.security, name="mfa_list_webauthn"),
     path("security/code/", mfa.authenticate, name="mfa_authenticate"),

@@ -24,6 +24,7 @@ from accounts.setup import needs_setup
 from accounts.sign_in import sessions
 from accounts.sign_in.link import person_of
 from accounts.sign_in.oidc import PROVIDER
+from accounts.sign_in.reset import may_reset
 from accounts.views import user_of
 
 
@@ -60,6 +61,7 @@ class SignIn(LoginView):
         return super().get_context_data(
             needs_setup=needs_setup(),
             has_passwords=settings.PASSWORD_SIGN_IN,
+            may_reset=may_reset(),
             oidc=settings.OIDC_NAME if settings.OIDC_URL else "",
             oidc_provider=PROVIDER,
             has_passkeys=may_use_passkeys(self.request) and _has_passkeys(),

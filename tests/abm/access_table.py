@@ -32,6 +32,9 @@ viewer   viewer   /accounts/security/passkeys/add/
 anyone   anyone   /accounts/security/passkeys/login/
 -        viewer   /accounts/sessions/<int:pk>/end/
 -        viewer   /accounts/sessions/end/
+-        viewer   /accounts/mail/
+anyone   anyone   /accounts/reset/
+anyone   anyone   /accounts/reset/<str:token>/
 anyone   anyone   /accounts/setup/<str:token>/
 -        viewer   /accounts/tokens/<int:pk>/revoke/
 -        viewer   /accounts/tokens/add/

@@ -165,15 +165,41 @@ def test_an_admins_socket_shows_nothing_to_others(
     assert bool(said) is path.endswith("/shell/")
 
 
-async def _heard(path: str, session: str) -> list[str]:
-    """What a socket says within a moment to who opens it."""
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", [path for path, role in sockets().items() if role == "viewer"])
+def test_a_socket_for_everybody_stays_open_for_each_role(
+    values: dict[str, dict[str, int]], path: str
+) -> None:
+    pk = values.get(path.split("/")[1], {}).get("pk", 1)
+    for role in ORDER:
+        session = browser_of(make_user(role)).cookies["abm_session"].value
+
+        assert async_to_sync(_stays_open)(address(path, pk=pk), session), role
+
+
+async def _stays_open(path: str, session: str) -> bool:
+    """Whether the first thing that comes, if anything, is something else than the end."""
+    socket = await _socket(path, session)
+    is_silent = await socket.receive_nothing(timeout=0.05)
+    is_open = is_silent or (await socket.receive_output())["type"] != "websocket.close"
+    await socket.disconnect()
+    return is_open
+
+
+async def _socket(path: str, session: str) -> WebsocketCommunicator:
     headers = [
         (b"host", b"testserver"),
         (b"origin", b"http://testserver"),
         (b"cookie", f"abm_session={session}".encode()),
     ]
     socket = WebsocketCommunicator(make_application(), path, headers=headers)
-    await socket.connect()
+    assert (await socket.connect())[0]
+    return socket
+
+
+async def _heard(path: str, session: str) -> list[str]:
+    """What a socket says within a moment to who opens it."""
+    socket = await _socket(path, session)
     await socket.send_to(text_data='{"cols": 80, "rows": 24}')
     said = []
     while not await socket.receive_nothing(timeout=0.3):
