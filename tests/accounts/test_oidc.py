@@ -341,3 +341,4 @@ def test_an_unknown_proxy_before_https_is_named(behind: Client, settings: Settin
     assert behind.get("/accounts/login/", headers=https).status_code == 200
     plain = stranger.get("/jobs/")
     assert (plain.status_code, plain["Location"]) == (301, "https://abm.example/jobs/")
+    assert stranger.get("/readyz").status_code != 301  # machines ask inside, by plain http
