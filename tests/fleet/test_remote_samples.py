@@ -10,7 +10,7 @@ import pytest
 
 from lab.fleet import Lab
 from lab.own import OwnRemote, own_remote
-from tests.engines.test_samples import recording
+from tests.engines.recordings import recording
 from tests.fleet.far_abm import FarAbm, far_abm
 
 pytestmark = pytest.mark.fleet
