@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from bench import docker, figures, pages, start
+from bench import docker, figures, pages, remote, start
 from bench.abm import Bench
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -43,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="abm-bench-") as folder:
         bench = Bench(Path(folder))
         try:
-            for measure in (*start.MEASURES, *pages.MEASURES, *docker.MEASURES):
+            for measure in (*start.MEASURES, *pages.MEASURES, *docker.MEASURES, *remote.MEASURES):
                 print(f"measuring: {measure.__doc__}", file=sys.stderr, flush=True)
                 rows += measure(bench)
         finally:
