@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
+import psutil
 
 from bench.abm import Bench
 from bench.docker import job_seconds, seconds_of
 from bench.figures import Row, at_most
-from bench.remote_hosts import measure_hosts
+from bench.remote_hosts import HELD, MIB, measure_hosts
 from bench.ssh_peers import Peers
 from hosts.runners.docker.connection import DockerAddress, connect
 from hosts.ssh.link import Link
@@ -58,7 +59,7 @@ def measure_remote(bench: Bench) -> list[Row]:
         data.mkdir()
         it = Remote(place, own, Peers(own, home))
         it.peers.prepare()
-        for measure in (calls, first_call):
+        for measure in (calls, first_call, held):
             print(f"measuring: {measure.__doc__}", file=sys.stderr, flush=True)
             rows += measure(it)
         with far_abm(data, place.catalog_url) as abm:
@@ -112,6 +113,20 @@ def first_call(it: Remote) -> list[Row]:
             connect(link.docker_address).ping()
             spent.append((time.perf_counter() - begun) * 1000)
     return [at_most("First Docker call over SSH, log-in and all", spent, "ms", 130, "limit")]
+
+
+def held(it: Remote) -> list[Row]:
+    """memory for each of 50 SSH connections that are held at once"""
+    box, process = let_in(it.own), psutil.Process()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(Link(box.target)).connection()
+        before = process.memory_full_info().uss
+        links = [stack.enter_context(Link(box.target)) for _ in range(HELD)]
+        for link in links:
+            connect(link.docker_address).ping()
+        each = (process.memory_full_info().uss - before) / HELD / MIB
+    what = f"Memory for a held SSH connection with its Docker client, of {HELD}"
+    return [at_most(what, [each], "MiB", 0.3, "limit")]
 
 
 def installs(it: Remote, abm: FarAbm) -> list[Row]:

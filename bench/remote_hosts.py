@@ -94,7 +94,8 @@ def many(own: OwnRemote, abm: FarAbm) -> list[Row]:
     with only(abm, HELD):
         abm.until(lambda: usable(abm) == 1 + HELD, 120)
         each = (settled_memory(abm) - before) / HELD / MIB
-    return [at_most(f"Memory for a held remote host, of {HELD}", [each], "MiB", 0.3, "limit")]
+    what = f"Memory for a remote host that is held, watched and shown, of {HELD}"
+    return [at_most(what, [each], "MiB", 0.3, "limit")]
 
 
 def dead(own: OwnRemote, abm: FarAbm) -> list[Row]:

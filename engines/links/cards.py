@@ -36,6 +36,8 @@ class CardsLink(threading.Thread):
     Cards are read every five seconds while an engine runs or somebody looks, else every thirty.
     """
 
+    look_seconds = LOOK_SECONDS
+
     def __init__(
         self,
         reader: CardReader | None = None,
@@ -58,14 +60,13 @@ class CardsLink(threading.Thread):
                 self.look()
             except (DatabaseError, OSError, RunnerError) as error:
                 log.warning("cards were not read or not written down: %s", error)
-            self.ended.wait(LOOK_SECONDS)
-        connection.close()
+            connection.close()  # not held by a thread that mostly waits
+            self.ended.wait(self.look_seconds)
 
     def look(self) -> None:
         """Read the cards if that is due."""
-        hosts = self.hosts()
         passed = self._clock() - self._read_at
-        if not hosts or passed < OFTEN_SECONDS:
+        if passed < OFTEN_SECONDS or not (hosts := self.hosts()):
             return
         if passed < SELDOM_SECONDS and not _is_wanted(hosts):
             return

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.db.models import QuerySet
 from django.db.utils import DatabaseError
 
@@ -70,6 +70,9 @@ class DockerLink(HostLink):
                 is_due = time.monotonic() - self._probed_at >= PROBE_SECONDS
                 if (is_due or isinstance(seen, HostLost)) and not self._probe(host):
                     return
+                # Many hosts are quiet at one time, and each open database takes its share of
+                # memory (SQLite's schema) or of the server's connections.
+                connection.close()
 
     def connect(self, host: Host) -> Any:
         """A client of its own for the host's Docker, to be closed. Raises RunnerError."""

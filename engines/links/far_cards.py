@@ -25,6 +25,8 @@ NOT_FOUND = 127
 class FarCardsLink(CardsLink):
     """The cards of one remote host. While it is away nothing is read, and what was read ages."""
 
+    look_seconds = 3.0
+
     def __init__(self, host_pk: int, ended: CancelToken) -> None:
         super().__init__(ended=ended)
         self.name = f"abm-cards-{host_pk}"

@@ -57,6 +57,8 @@ class Wire:
                 self.lived_at = time.monotonic()
         taken = self._ahead[self._at : self._at + size]
         self._at += len(taken)
+        if self._at >= len(self._ahead):
+            self._ahead, self._at = b"", 0  # nothing is kept while the host is quiet
         return taken
 
     def send(self, data: bytes) -> int:
