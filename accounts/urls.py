@@ -1,13 +1,13 @@
 from django.urls import path
 
 from accounts import audit_views, token_views, views
-from accounts.sign_in.views import SignIn, SignOut
+from accounts.sign_in.urls import sign_in, sign_out
 
 app_name = "accounts"
 
 urlpatterns = [
-    path("login/", SignIn.as_view(), name="login"),
-    path("logout/", SignOut.as_view(), name="logout"),
+    path("login/", sign_in, name="login"),
+    path("logout/", sign_out, name="logout"),
     path("setup/<str:token>/", views.setup, name="setup"),
     path("profile/", token_views.profile, name="profile"),
     path("tokens/add/", token_views.add_token, name="add_token"),

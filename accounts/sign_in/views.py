@@ -82,6 +82,10 @@ class SignOut(LogoutView):
         return super().post(request, *args, **kwargs)
 
 
+sign_in = SignIn.as_view()
+sign_out = SignOut.as_view()
+
+
 @require_GET
 @login_not_required
 def inactive(request: HttpRequest) -> HttpResponse:
