@@ -20,6 +20,7 @@ from engines.shell import open_shell
 from hosts.runners.base import RunnerError
 from hosts.runners.docker.shell import ShellSession
 from jobs.consumers import NOT_SIGNED_IN, POOL
+from jobs.signed_in import person_now, until_out
 
 NOT_ALLOWED = 4403
 ENDED = 4000
@@ -33,6 +34,7 @@ class ShellConsumer(AsyncWebsocketConsumer):
 
     session: ShellSession | None = None
     pump: asyncio.Task[None] | None = None
+    watch: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
         user = self.scope.get("user")
@@ -46,8 +48,9 @@ class ShellConsumer(AsyncWebsocketConsumer):
         self.ready = asyncio.Event()
 
     async def disconnect(self, code: int) -> None:
-        if self.pump is not None:
-            self.pump.cancel()
+        for task in (self.pump, self.watch):
+            if task is not None:
+                task.cancel()
         if self.session is not None:
             self.session.close()
 
@@ -86,10 +89,17 @@ class ShellConsumer(AsyncWebsocketConsumer):
             await self.close(code=NOT_ALLOWED)
             return
         self.pump = asyncio.create_task(self._pump(self.session))
+        self.watch = asyncio.create_task(self._close_when_out())
+
+    async def _close_when_out(self) -> None:
+        """A shell is for admins for as long as they are that, and signed in."""
+        await until_out(self.user_pk, self.scope.get("session"), role=User.Role.ADMIN, pool=POOL)
+        await self._say("You are signed out, or no admin any more.")
+        await self.close(code=NOT_ALLOWED)
 
     def _opened(self, cols: int, rows: int, wake: Any) -> ShellSession:
         close_old_connections()
-        user = User.objects.filter(pk=self.user_pk, is_active=True).first()
+        user = person_now(self.user_pk, self.scope.get("session"))
         pk = int(self.scope["url_route"]["kwargs"]["pk"])
         engine = Engine.objects.select_related("host").filter(pk=pk).first()
         if user is None or engine is None:

@@ -16,6 +16,7 @@ from django.template.loader import render_to_string
 from accounts.models import User
 from jobs.models import JobLine
 from jobs.queries import JobFilter, job_list, job_shown, lines_with_gaps, log_tail, running_count
+from jobs.signed_in import person_now, until_out
 
 Render = Callable[[User], str]
 
@@ -46,6 +47,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self.channel_layer.group_add(topic, self.channel_name)
             self.groups.append(topic)
         await self.accept()
+        self.watch = asyncio.create_task(self._close_when_out())
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """A topic tells more than one page shows: what it has no method for is passed over."""
@@ -65,9 +67,14 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Lists draw themselves by `query` from now on; other pages have nothing to narrow."""
 
     async def disconnect(self, code: int) -> None:
-        drawing = getattr(self, "drawing", None)
-        if drawing is not None:
-            drawing.cancel()
+        for task in (getattr(self, "drawing", None), getattr(self, "watch", None)):
+            if task is not None:
+                task.cancel()
+
+    async def _close_when_out(self) -> None:
+        """Also where nothing is drawn, as on a page that only follows a log."""
+        await until_out(self.user_pk, self.scope.get("session"), role=User.Role.VIEWER, pool=POOL)
+        await self.close(code=NOT_SIGNED_IN)
 
     def want(self, key: Hashable, render: Render) -> None:
         """Draw a part soon and send it; a later wish with the same key replaces this one."""
@@ -89,7 +96,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     def _render(self, renders: list[Render]) -> list[str] | None:
         close_old_connections()
-        user = User.objects.filter(pk=self.user_pk, is_active=True).first()
+        user = person_now(self.user_pk, self.scope.get("session"))
         if user is None:
             return None
         return [html for render in renders if (html := render(user))]

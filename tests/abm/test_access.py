@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from channels.testing import WebsocketCommunicator
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import resolve
 
 from abm.asgi import make_application
 from abm.routing import websocket_urlpatterns
 from accounts.models import User
+from accounts.services import set_password
 from catalog.models import CatalogEntry, CatalogSource
 from engines.models import Engine, Sample
 from tests.abm.access_table import pages, sockets
@@ -175,6 +178,46 @@ def test_a_socket_for_everybody_stays_open_for_each_role(
         session = browser_of(make_user(role)).cookies["abm_session"].value
 
         assert async_to_sync(_stays_open)(address(path, pk=pk), session), role
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["ended", "password", "off"])
+@pytest.mark.parametrize("path", ["ws/jobs/", "ws/engines/<int:pk>/logs/"])
+def test_an_open_socket_ends_with_its_session(
+    values: dict[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch, path: str, how: str
+) -> None:
+    monkeypatch.setattr("jobs.signed_in.WATCH_SECONDS", 0.05)
+    user = make_user("viewer")
+    session = browser_of(user).cookies["abm_session"].value
+
+    def end() -> None:
+        if how == "ended":
+            Session.objects.all().delete()
+        elif how == "password":
+            set_password(user, password="another fine day", user=None)
+        else:
+            User.objects.update(is_active=False)
+
+    pk = values["engines"]["pk"]
+    assert async_to_sync(_closed_after)(address(path, pk=pk), session, end) == 4401
+
+
+async def _closed_after(path: str, session: str, end: Callable[[], None]) -> int:
+    """The code that the socket is closed with after `end`."""
+    socket = await _socket(path, session)
+    assert not await _is_closed(socket, seconds=0.2)
+    await sync_to_async(end)()
+    while (message := await socket.receive_output(timeout=5))["type"] != "websocket.close":
+        pass
+    return int(message["code"])
+
+
+async def _is_closed(socket: WebsocketCommunicator, *, seconds: float) -> bool:
+    """Whether it is closed by then; what else comes is passed over."""
+    while not await socket.receive_nothing(timeout=seconds):
+        if (await socket.receive_output())["type"] == "websocket.close":
+            return True
+    return False
 
 
 async def _stays_open(path: str, session: str) -> bool:
