@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from hosts import registry_check, remote_work, work
+from hosts import registry_check, remote, remote_work, work
 
 
 @shared_task(name="hosts.probe")
@@ -18,3 +18,8 @@ def check_remote(access_pk: int) -> None:
 @shared_task(name="hosts.check_login")
 def check_login(login_pk: int) -> None:
     registry_check.check_stored(login_pk)
+
+
+@shared_task(name="hosts.forget_unfinished")
+def forget_unfinished() -> None:
+    remote.forget_unfinished()

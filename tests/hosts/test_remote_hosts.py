@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from celery import current_app
+from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
@@ -21,6 +22,7 @@ from hosts.remote_work import check_asked
 from hosts.ssh.key_line import key_line
 from hosts.ssh.keys import fresh_key, opened
 from hosts.ssh.link import LinkState
+from hosts.tasks import forget_unfinished
 from tests.hosts.ssh_server import NO_SSHD, SSHD, SshServer, ssh_server
 from tests.hosts.waiting import until
 from tests.pages.factories import make_job, make_user
@@ -85,11 +87,18 @@ class TestAdding:
 
         assert not RemoteAccess.objects.exists()
 
-    def test_what_nobody_finished_is_forgotten_after_a_day(self, draft: RemoteAccess) -> None:
-        RemoteAccess.objects.update(updated_at=timezone.now() - timedelta(days=2))
-        remote.forget_unfinished()
+    def test_the_clock_forgets_what_nobody_finished_for_a_day(
+        self, draft: RemoteAccess, host: Host
+    ) -> None:
+        young = remote.begin_adding(name="nas", url="ssh://anna@nas", user=make_user("admin"))
+        left = remote.begin_adding(name="old", url="ssh://anna@old", user=make_user("admin", "bo"))
+        two_days = timezone.now() - timedelta(days=2)
+        RemoteAccess.objects.exclude(pk=young.pk).update(updated_at=two_days)
+        forget_unfinished()
 
-        assert not RemoteAccess.objects.exists()
+        assert forget_unfinished.name in settings.CELERY_BEAT_SCHEDULE
+        assert not RemoteAccess.objects.filter(pk=left.pk).exists()
+        assert set(RemoteAccess.objects.values_list("pk", flat=True)) == {young.pk, host.access.pk}
 
     @pytest.mark.parametrize("url", ["", "http://box", "ssh://box", "ssh://anna:secret@box"])
     def test_an_address_that_is_none_is_refused_in_words(self, ada: User, url: str) -> None:
