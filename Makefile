@@ -18,7 +18,7 @@ ALONE := { test $$? -eq 1 || exit 1; echo "Once more, alone:";
 # Every process of a test would compile Django anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup setup-dev run test test-fast test-fleet test-stack soak lab-up lab-down lint format bench clean
+.PHONY: help setup setup-dev run test test-fast test-fleet test-stack soak openapi lab-up lab-down lint format bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make test-fleet  the tests that need the lab"
 	@echo "make test-stack  the image and the compose file, in the lab (needs docker-compose)"
 	@echo "make soak    those that break things, at full length"
+	@echo "make openapi  docs/openapi.json, written anew after a change of the API"
 	@echo "make lint    ruff, mypy, template format, missing migrations"
 	@echo "make bench   figures, written to bench/results.md"
 
@@ -76,6 +77,9 @@ soak: setup-dev
 
 lab-up lab-down: lab-%: setup
 	@$(BIN)/python -m lab $*
+
+openapi: setup-dev
+	DATA_DIR=$$(mktemp -d) $(BIN)/python manage.py abm openapi > docs/openapi.json
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -16,20 +16,24 @@ from ninja.parser import Parser
 from abm import api_about, events_stream
 from abm.api_door import door, refusal, shutdown
 from accounts import api as people
+from accounts import api_audit
 from accounts.refused import Refused
 from catalog import api as catalog
 from engines import (
     api,
     api_container,
+    api_gpus,
     api_hosts,
     api_install,
     api_lists,
     api_more,
     api_settings,
+    api_sources,
     api_through,
     api_updates,
 )
 from hosts import api as hosts
+from hosts import api_looks, api_remote
 from jobs import api as jobs
 
 LISTS = {
@@ -46,19 +50,24 @@ LARGE = {f"engines/<variant_id>/{name}" for name in api_through.OPERATIONS}
 ROOMS = (
     api_about,
     events_stream,
+    api_looks,
+    api_remote,
     hosts,
     api_hosts,
     api_lists,
     api_install,
     api_updates,
+    api_sources,
     api,
     api_more,
     api_container,
+    api_gpus,
     api_through,
     catalog,
     jobs,
     api_settings,
     people,
+    api_audit,
 )
 """In this order: an address that is written out stands before one that takes any name."""
 BARE = (
@@ -99,11 +108,25 @@ ends in values are percent-encoded. Times are UTC, sizes bytes, what is unknown 
 """
 
 
+UNKEPT = Refused(
+    "TEXT_INVALID",
+    "The text holds NUL characters or halves of signs (lone surrogates), which nothing can keep.",
+    status=400,
+)
+
+
 class StrictParser(Parser):
-    """JSON as it is defined: no NaN, no number that takes a second to read."""
+    """JSON as it is defined, of text that any database can keep: no NaN, no NUL, no half signs."""
 
     def parse_body(self, request: HttpRequest) -> Any:
-        return json.loads(request.body, parse_constant=_no_number)
+        found = json.loads(request.body, parse_constant=_no_number)
+        try:
+            text = json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UNKEPT from error
+        if b"\\u0000" in text:
+            raise UNKEPT
+        return found
 
 
 def _no_number(name: str) -> float:
@@ -154,7 +177,9 @@ def _unfit_row(row: dict[str, Any]) -> dict[str, Any]:
 
 @rest.exception_handler(HttpError)
 def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
-    """The framework itself says no: a body that is no JSON."""
+    """The framework itself says no: a body that is no JSON, or what `StrictParser` refused."""
+    if isinstance(error.__cause__, Refused):
+        return refusal(error.__cause__)
     row = {"type": "json_invalid", "loc": ["body"], "msg": "The body is no JSON that can be read."}
     return JsonResponse({"detail": [row]}, status=422)
 

@@ -13,7 +13,7 @@ from accounts import services
 from accounts.host_grants import GRANTS, hosts_of, limit_to_hosts
 from accounts.models import ApiToken, User
 from accounts.refused import Refused
-from accounts.rest import Id, Said, Shape, Text, Wish, bytes_of, endpoint, person
+from accounts.rest import WHOLE, Id, Name, Said, Shape, Text, Wish, bytes_of, endpoint, person
 from accounts.tokens import MOST_DAYS, create_token, revoke_token
 
 router = Router(tags=["people"], by_alias=True)
@@ -45,7 +45,7 @@ class PeopleAnswer(Shape):
 class PersonWish(Wish):
     """Somebody new."""
 
-    name: Text
+    name: Name
     password: Password
     role: Role = "viewer"
 
@@ -85,9 +85,9 @@ class TokensAnswer(Shape):
 class TokenWish(Wish):
     """A token for oneself; without `days` it is good until it is revoked."""
 
-    name: Text
+    name: Name
     role: Role = "viewer"
-    days: int | None = Field(None, ge=1, le=MOST_DAYS)
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS), WHOLE] | None = None
 
 
 class TokenMade(Shape):

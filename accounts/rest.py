@@ -14,7 +14,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Router
 from ninja.security import APIKeyHeader, HttpBearer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from accounts.models import User
@@ -25,6 +25,16 @@ BREAKS = re.compile(r"[;%\x00-\x1f\x7f\u2028\u2029]")
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
 """No control characters: no name, address or path of ours has any."""
 Text = Annotated[str, Field(max_length=500, pattern=PLAIN)]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=PLAIN)]
+
+
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: 5.0 is a whole one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""Stands after the limits of an int, so that the document tells them."""
 Id = Annotated[int, Field(ge=1, le=2**53, examples=[1])]
 HostId = Path[Annotated[str, Field(description="As in the list.", examples=["docker:local"])]]
 VariantId = Path[
@@ -36,7 +46,12 @@ VariantId = Path[
         ),
     ]
 ]
-TypeName = Path[Annotated[str, Field(description="tts, stt, text or audio.", examples=["tts"])]]
+TypeName = Path[
+    Annotated[
+        str, Field(examples=["tts"], json_schema_extra={"enum": ["tts", "stt", "text", "audio"]})
+    ]
+]
+"""Another one is the contract's 400, not a 422."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -46,9 +61,9 @@ class Registered(Protocol):
     def __call__(self, function: Function, /) -> Function: ...
 
 
-ALWAYS = (401, 403, 413, 422, 429)
-"""What any endpoint may answer: no or a wrong token, a role too low, a body too large or unfit,
-too many requests."""
+ALWAYS = (400, 401, 403, 413, 422, 429)
+"""What any endpoint may answer: text that cannot be kept, no or a wrong token, a role too low, a
+body too large or unfit, too many requests."""
 
 
 class Shape(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponseBase
 from ninja import Path, Query, Router
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.rest import Id, Shape, Text, Wish, bytes_of, endpoint, person
+from accounts.rest import PLAIN, Id, Name, Shape, Text, Wish, bytes_of, endpoint, person
 from catalog import services
 from catalog.models import CatalogEntry, CatalogSource, Variant
 from catalog.queries import CatalogFilter, entries_page, known
@@ -47,8 +47,8 @@ class SourcesAnswer(Shape):
 class SourceWish(Wish):
     """A catalog at an address."""
 
-    name: Text
-    url: Text
+    name: Name
+    url: Annotated[str, Field(min_length=1, max_length=500, pattern=PLAIN)]
     allows_private_addresses: bool = False
 
 
@@ -120,7 +120,8 @@ class EntriesWanted(Shape):
     page: int = Field(1, ge=1, le=10_000)
 
 
-def _source(source: CatalogSource) -> SourceShape:
+def source_shape(source: CatalogSource) -> SourceShape:
+    """A source as the API tells it."""
     return SourceShape(
         source_id=source.pk,
         name=source.name,
@@ -170,7 +171,13 @@ def _values(entry: CatalogEntry) -> dict[str, Any]:
     }
 
 
-def _details(pk: int) -> EntryDetails:
+def entry_shape(entry: CatalogEntry) -> EntryShape:
+    """An entry as the API tells it."""
+    return EntryShape(**_values(entry))
+
+
+def entry_details(pk: int) -> EntryDetails:
+    """All of an entry. Raises Refused 404."""
     entry = _entry(pk)
     return EntryDetails(
         **_values(entry),
@@ -193,7 +200,7 @@ def _entry(pk: int) -> CatalogEntry:
 
 @endpoint(router, "GET", "/catalog/sources", response=SourcesAnswer, summary="List sources")
 def list_sources(request: HttpRequest) -> HttpResponseBase:
-    shapes = [_source(source) for source in CatalogSource.objects.all()]
+    shapes = [source_shape(source) for source in CatalogSource.objects.all()]
     return bytes_of(SourcesAnswer(sources=shapes, count=len(shapes)))
 
 
@@ -214,7 +221,7 @@ def add_source(request: HttpRequest, wish: SourceWish) -> HttpResponseBase:
         allows_private=wish.allows_private_addresses,
         user=person(request),
     )
-    return bytes_of(_source(source))
+    return bytes_of(source_shape(source))
 
 
 @endpoint(
@@ -252,7 +259,7 @@ def list_entries(request: HttpRequest, wanted: Query[EntriesWanted]) -> HttpResp
             page=wanted.page,
         )
     )
-    shapes = [EntryShape(**_values(entry)) for entry in found]
+    shapes = [entry_shape(entry) for entry in found]
     return bytes_of(
         EntriesAnswer(
             entries=shapes,
@@ -272,7 +279,7 @@ def list_entries(request: HttpRequest, wanted: Query[EntriesWanted]) -> HttpResp
     summary="Get an entry",
 )
 def get_entry(request: HttpRequest, entry_id: Path[Id]) -> HttpResponseBase:
-    return bytes_of(_details(entry_id))
+    return bytes_of(entry_details(entry_id))
 
 
 @endpoint(
@@ -286,4 +293,4 @@ def get_entry(request: HttpRequest, entry_id: Path[Id]) -> HttpResponseBase:
 )
 def reset_overrides(request: HttpRequest, entry_id: Path[Id]) -> HttpResponseBase:
     services.reset_override(_entry(entry_id), user=person(request))
-    return bytes_of(_details(entry_id))
+    return bytes_of(entry_details(entry_id))

@@ -38,7 +38,7 @@ class SettingsWish(Wish):
 
     default_model_name: Text | None = None
     default_language: Text | None = None
-    parameters: dict[Text, Any] | None = Field(None, max_length=200)
+    parameters: dict[str, Any] | None = Field(None, max_length=200)
 
 
 class ModelsAnswer(Shape):

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from accounts.models import User
 from accounts.refused import Refused
-from accounts.rest import Shape, Text, VariantId, Wish, bytes_of, endpoint, person
+from accounts.rest import WHOLE, Shape, Text, VariantId, Wish, bytes_of, endpoint, person
 from accounts.roles import require_role
 from engines.api_naming import engine_of
 from engines.container_settings import set_container, set_idle
@@ -24,7 +24,7 @@ from engines.models import Engine
 router = Router(tags=["engine settings"], by_alias=True)
 OPERATOR, ADMIN = User.Role.OPERATOR, User.Role.ADMIN
 Value = Annotated[str, Field(max_length=10_000)]
-Port = Annotated[int, Field(ge=1, le=65_535)]
+Port = Annotated[int, Field(ge=1, le=65_535), WHOLE]
 
 
 class Variable(Shape):
@@ -87,9 +87,9 @@ class LimitsWish(Wish):
     user: Text = ""
     entrypoint: Value | None = Field(None, description="Empty for none, null for the image's own.")
     command: Value = ""
-    extra_hosts: dict[Text, Text] = Field(default={}, max_length=50)
+    extra_hosts: dict[str, Text] = Field(default={}, max_length=50)
     restart_policy: Text = "no"
-    restart_count: int | None = Field(None, ge=1, le=1_000)
+    restart_count: Annotated[int, Field(ge=1, le=1_000), WHOLE] | None = None
 
 
 class ContainerWish(Wish):
@@ -115,7 +115,7 @@ class ContainerAnswer(Shape):
 class IdleWish(Wish):
     """Minutes unused after which it is stopped; 0 never, null as the settings say."""
 
-    minutes: int | None = Field(None, ge=0, le=10_000)
+    minutes: Annotated[int, Field(ge=0, le=10_000), WHOLE] | None = None
 
 
 class IdleAnswer(Shape):
@@ -266,7 +266,9 @@ def _limits(wish: LimitsWish) -> dict[str, str]:
         "entrypoint_mode": mode,
         "entrypoint": wish.entrypoint or "",
         "command": wish.command,
-        "extra_hosts": "\n".join(f"{name} {address}" for name, address in wish.extra_hosts.items()),
+        "extra_hosts": "\n".join(
+            f"{' '.join(name.split())} {address}" for name, address in wish.extra_hosts.items()
+        ),
         "restart_policy": wish.restart_policy,
         "restart_count": "" if wish.restart_count is None else str(wish.restart_count),
     }

@@ -50,7 +50,7 @@ class ImageRow(Shape):
     name: str
 
 
-class ImagesAnswer(Shape):
+class HostImages(Shape):
     """Images on a host that are abm's."""
 
     success: bool = True
@@ -149,7 +149,7 @@ def reclaim(
     router,
     "GET",
     "/engine-hosts/{host_id}/images",
-    response=ImagesAnswer,
+    response=HostImages,
     errors=[404],
     summary="List abm's images on a host",
 )
@@ -157,7 +157,7 @@ def list_images(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     host = found(host_id)
     rows = HostImage.objects.filter(host=host).order_by("name", "image_id")
     images = [ImageRow(image_id=row.image_id, name=row.name) for row in rows]
-    return bytes_of(ImagesAnswer(host_id=host.host_id, images=images))
+    return bytes_of(HostImages(host_id=host.host_id, images=images))
 
 
 @endpoint(

@@ -16,11 +16,10 @@ from accounts.models import User
 from accounts.refused import Refused
 from accounts.rest import Said, Shape, Text, VariantId, bytes_of, endpoint, person
 from engines import services, uninstall, updates
-from engines.api_naming import engine_of, wanted_variant
+from engines.api_naming import engine_of, require_docker_now, wanted_variant
 from engines.models import Engine
 from engines.services import Wish
 from engines.uninstall import Removal
-from hosts.models import Host
 from jobs.api_answers import JobAnswer, answered, joined
 from jobs.models import Job
 from jobs.services import cancel_job
@@ -83,7 +82,7 @@ def install(
                 variantId=there.address,
             )
         return _pull(request, there, wait=wanted.wait)
-    _require_reached(host)
+    require_docker_now(host)
     job = services.install_engine(
         variant,
         host=host,
@@ -97,16 +96,6 @@ def install(
     )
     finish = partial(_installed, f"{variant.entry.name}:{host.host_id}")
     return answered(request, job, finish, wait=wanted.wait)
-
-
-def _require_reached(host: Host) -> None:
-    """The contract's codes for a host that cannot take engines now."""
-    if host.is_usable:
-        return
-    is_far = host.host_type == Host.Type.DOCKER_REMOTE
-    code = "DOCKER_HOST_NOT_CONNECTED" if is_far else "DOCKER_NOT_AVAILABLE"
-    why = host.state_text or host.get_state_display()
-    raise Refused(code, f"{host} cannot take engines now: {why}", status=503, hostId=host.host_id)
 
 
 CODES = {
@@ -142,7 +131,7 @@ def pull_update(request: HttpRequest, variant_id: VariantId, wait: bool = True) 
 
 
 def _pull(request: HttpRequest, engine: Engine, *, wait: bool) -> HttpResponseBase:
-    _require_reached(engine.host)
+    require_docker_now(engine.host)
     ask = partial(updates.update_engine, engine, user=person(request), is_forced=True)
     return answered(
         request, joined(Job.Action.UPDATE, ask), partial(_installed, engine.address), wait=wait

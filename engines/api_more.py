@@ -38,7 +38,7 @@ class ModelShape(Shape):
     is_loaded: bool
 
 
-class ModelsAnswer(Shape):
+class ModelRows(Shape):
     """The models of an engine."""
 
     success: bool = True
@@ -104,7 +104,7 @@ def get_engine(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
     router,
     "GET",
     "/engines/{variant_id}/models",
-    response=ModelsAnswer,
+    response=ModelRows,
     errors=[404],
     summary="List an engine's models",
 )
@@ -121,7 +121,7 @@ def list_models(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase
         )
         for row in engine.engine_models.all()
     ]
-    return bytes_of(ModelsAnswer(variant_id=engine.address, models=rows))
+    return bytes_of(ModelRows(variant_id=engine.address, models=rows))
 
 
 def _done(job: Job) -> JobAnswer:

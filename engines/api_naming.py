@@ -116,6 +116,16 @@ def _tagged(entry: CatalogEntry, tag: str) -> list[Variant]:
     return variants if tag else variants[:1]
 
 
+def require_docker_now(host: Host) -> None:
+    """Raises Refused with the contract's codes for a host whose Docker cannot be used now."""
+    if host.is_usable:
+        return
+    is_far = host.host_type == Host.Type.DOCKER_REMOTE
+    code = "DOCKER_HOST_NOT_CONNECTED" if is_far else "DOCKER_NOT_AVAILABLE"
+    why = host.state_text or host.get_state_display()
+    raise Refused(code, f"{host} cannot take engines now: {why}", status=503, hostId=host.host_id)
+
+
 def said_as(codes: dict[str, tuple[str, int]], **params: Any) -> Callable[[Refused], Refused]:
     """Turns a service's no into the contract's: {our code: (its code, status)}."""
 

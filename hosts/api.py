@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from datetime import datetime
-from functools import partial
 from pathlib import Path as FilePath
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 from ninja import Router
 
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.rest import HostId, Said, bytes_of, endpoint, person
-from hosts import services
+from hosts import remote, services
 from hosts.api_shapes import (
     Facts,
-    HostsAnswer,
+    GpusAnswer,
     HostShape,
     HostWish,
-    Tested,
-    TestWish,
     Volumes,
     VolumesWish,
     facts_shape,
+    gpus_answer,
     host_shape,
-    hosts_answer,
-    tested_shape,
     volumes_shape,
 )
-from hosts.models import Host
+from hosts.gpus import ask_gpus
+from hosts.models import Host, RemoteAccess
 from hosts.queries import hosts_shown
 from hosts.removal import delete_host
-from jobs.waiting import answer_later
 
 router = Router(tags=["hosts"], by_alias=True)
-LONGEST_LOOK = 20.0
-"""Seconds; a look at a host that does not answer takes a few."""
-LOOK_PAUSE = 0.1
 
 
 def found(host_id: str) -> Host:
@@ -50,11 +39,6 @@ def found(host_id: str) -> Host:
             "HOST_NOT_FOUND", f"There is no host {host_id[:80]}.", status=404, hostId=host_id[:80]
         )
     return host
-
-
-@endpoint(router, "GET", "/engine-hosts", response=HostsAnswer, summary="List hosts")
-def list_hosts(request: HttpRequest) -> HttpResponseBase:
-    return bytes_of(hosts_answer(hosts_shown().defer("strays", "disk", "model_places")))
 
 
 @endpoint(
@@ -76,19 +60,6 @@ def ensure_docker_local(request: HttpRequest) -> HttpResponseBase:
 
 @endpoint(
     router,
-    "POST",
-    "/engine-hosts/test",
-    response=Tested,
-    role=User.Role.OPERATOR,
-    errors=[404, 409],
-    summary="Look at a host now, named in the body",
-)
-def test_named(request: HttpRequest, wish: TestWish) -> HttpResponseBase:
-    return _tested(request, found(wish.host_id))
-
-
-@endpoint(
-    router,
     "GET",
     "/engine-hosts/{host_id}",
     response=HostShape,
@@ -105,16 +76,27 @@ def get_host(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     "/engine-hosts/{host_id}",
     response=HostShape,
     role=User.Role.ADMIN,
-    errors=[400, 404],
-    summary="Rename a host, or switch it on or off",
+    errors=[400, 404, 409],
+    summary="Rename or move a host, or switch it on or off",
 )
 def change_host(request: HttpRequest, host_id: HostId, wish: HostWish) -> HttpResponseBase:
     host, user = found(host_id), person(request)
     if wish.name is not None and wish.name.strip() != host.display_name:
         services.rename_host(host, name=wish.name, user=user)
+    if wish.ssh_url is not None or wish.is_always_on is not None:
+        _move(host, wish, user)
     if wish.is_enabled is not None and wish.is_enabled != host.is_enabled:
         services.set_host_enabled(host, is_enabled=wish.is_enabled, user=user)
     return bytes_of(host_shape(found(host_id)))
+
+
+def _move(host: Host, wish: HostWish, user: User) -> None:
+    access = RemoteAccess.objects.select_related("host").filter(host=host).first()
+    if access is None:
+        raise Refused("HOST_NOT_REMOTE", f"{host} is part of this machine.", status=400)
+    is_always_on = access.is_always_on if wish.is_always_on is None else wish.is_always_on
+    url = access.address if wish.ssh_url is None else wish.ssh_url
+    remote.change_remote(access, url=url, is_always_on=is_always_on, user=user)
 
 
 @endpoint(
@@ -123,12 +105,16 @@ def change_host(request: HttpRequest, host_id: HostId, wish: HostWish) -> HttpRe
     "/engine-hosts/{host_id}",
     response=Said,
     role=User.Role.ADMIN,
-    errors=[400, 404],
+    errors=[400, 404, 409],
     summary="Remove a host without engines",
 )
-def remove_host(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
+def remove_host(request: HttpRequest, host_id: HostId, forget: bool = False) -> HttpResponseBase:
+    """`forget=true` lets go of a remote host with its engines; what is on it stays there."""
     host = found(host_id)
-    delete_host(host, user=person(request))
+    if forget:
+        remote.forget_host(host, user=person(request))
+    else:
+        delete_host(host, user=person(request))
     return bytes_of(Said(message=f"Host '{host.display_name}' was removed"))
 
 
@@ -168,39 +154,6 @@ def _switched(request: HttpRequest, host_id: str, *, is_enabled: bool) -> HttpRe
 
 @endpoint(
     router,
-    "POST",
-    "/engine-hosts/{host_id}/test",
-    response=Tested,
-    role=User.Role.OPERATOR,
-    errors=[404, 409],
-    summary="Look at a host now",
-)
-def test_host(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
-    return _tested(request, found(host_id))
-
-
-def _tested(request: HttpRequest, host: Host) -> HttpResponseBase:
-    """Have a worker look, and wait for what it writes down."""
-    services.ask_probe(host, user=person(request))
-    return answer_later(
-        request,
-        wait=partial(_looked_at, host.pk, host.last_checked_at),
-        finish=lambda _: bytes_of(tested_shape(found(host.host_id))),
-    )
-
-
-async def _looked_at(pk: int, before: datetime | None) -> bool:
-    rows = Host.objects.filter(pk=pk).values_list("last_checked_at", flat=True)
-    until = time.monotonic() + LONGEST_LOOK
-    while time.monotonic() < until:
-        if await sync_to_async(rows.first)() != before:
-            return True
-        await asyncio.sleep(LOOK_PAUSE)
-    return False
-
-
-@endpoint(
-    router,
     "GET",
     "/engine-hosts/{host_id}/facts",
     response=Facts,
@@ -209,6 +162,21 @@ async def _looked_at(pk: int, before: datetime | None) -> bool:
 )
 def host_facts(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     return bytes_of(facts_shape(found(host_id)))
+
+
+@endpoint(
+    router,
+    "GET",
+    "/engine-hosts/{host_id}/gpus",
+    response=GpusAnswer,
+    errors=[404],
+    summary="List a host's graphics cards",
+)
+def host_gpus(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
+    """As they were read last; while somebody asks they are read every few seconds."""
+    host = found(host_id)
+    ask_gpus(host)
+    return bytes_of(gpus_answer(host))
 
 
 @endpoint(

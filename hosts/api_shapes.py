@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from accounts.rest import PLAIN, Shape, Text, Wish
+from accounts.rest import PLAIN, Name, Shape, Text, Wish
 from hosts.models import Host
 
 ORDER = {Host.Type.SUBPROCESS: 0, Host.Type.DOCKER_LOCAL: 1, Host.Type.DOCKER_REMOTE: 2}
@@ -65,19 +65,39 @@ class VolumesWish(Wish):
 class HostWish(Wish):
     """What is absent stays as it is."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100, pattern=PLAIN)] | None = None
+    name: Name | None = None
     is_enabled: bool | None = None
+    ssh_url: Text | None = Field(None, description="Of a remote host; its host key stays.")
+    is_always_on: bool | None = Field(None, description="Whether its absence is a trouble.")
 
 
 class TestWish(Wish):
-    """Which host is to be looked at."""
+    """Which host is to be looked at: one of the list, or the one that was prepared."""
 
     host_id: Text
     ssh_url: Text = ""
 
 
+class CheckShape(Shape):
+    """One of the tests of the way to a remote host; its sentence has the way out in it."""
+
+    key: str
+    state: str
+    text: str
+
+
+class HostKeyShape(Shape):
+    """A host key that the host showed and nobody has accepted yet."""
+
+    fingerprint: str
+    kind: str
+
+
 class Tested(Shape):
-    """What a look at a host found; `errorCategory` is one of the contract's words or null."""
+    """What a look at a host found; `errorCategory` is one of the contract's words or null.
+
+    `hostKeys` are to be compared with what the host says of itself, and one of them accepted.
+    """
 
     success: bool
     docker_version: str | None
@@ -85,6 +105,8 @@ class Tested(Shape):
     has_docker_permission: bool
     error: str | None
     error_category: str | None
+    checks: list[CheckShape] = []
+    host_keys: list[HostKeyShape] = []
 
 
 class Facts(Shape):
@@ -98,6 +120,54 @@ class Facts(Shape):
     state_text: str
     advice: dict[str, Any]
     facts: dict[str, Any]
+
+
+class GpuShape(Shape):
+    """A card: bytes, percent, degrees Celsius, watts. `holders` are engines that hold memory."""
+
+    uuid: str
+    vendor: str
+    index: int | None
+    name: str
+    memory_total: int | None
+    memory_used: int | None
+    memory_free: int | None
+    utilization: float | None
+    temperature: float | None
+    power: float | None
+    power_limit: float | None
+    driver: str
+    cuda: str
+    compute_capability: str
+    is_stale: bool
+    read_at: datetime
+    holders: list[dict[str, Any]]
+    others: int | None = Field(description="Processes on it that are no engine's.")
+
+
+class GpusAnswer(Shape):
+    """The cards of a host; where they cannot be read `error` says why."""
+
+    success: bool = True
+    host_id: str
+    has_gpu: bool | None
+    read_at: datetime | None
+    error: str | None
+    gpus: list[GpuShape]
+
+
+def gpus_answer(host: Host) -> GpusAnswer:
+    """A host's cards; it comes from `hosts_shown`."""
+    return GpusAnswer(
+        host_id=host.host_id,
+        has_gpu=host.has_gpu,
+        read_at=host.gpus_read_at,
+        error=host.gpu_text or None,
+        gpus=[
+            GpuShape(**{name: getattr(card, name) for name in GpuShape.model_fields})
+            for card in host.gpus.all()
+        ],
+    )
 
 
 def host_shape(host: Host) -> HostShape:

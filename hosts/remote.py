@@ -76,6 +76,14 @@ def _checked_address(url: str, *, own: Host | None = None) -> str:
     return address
 
 
+def is_address(url: str, *, of: RemoteAccess) -> bool:
+    """Whether this is another way to write the same address."""
+    try:
+        return str(parse(url)) == of.address
+    except AddressInvalid:
+        return False
+
+
 def guides_of(access: RemoteAccess) -> tuple[Guide, ...]:
     """How abm's key, or the next one, gets on the host. Raises SecretUnreadable."""
     return guides(opened(access.pending_key or access.key).public, access.mark)
@@ -214,7 +222,7 @@ def cancel_rotation(access: RemoteAccess, *, user: User) -> RemoteAccess:
 
 
 @transaction.atomic
-def forget_host(host: Host, *, user: User) -> None:
+def forget_host(host: Host, *, user: User | None) -> None:
     """Take a remote host off the list with its engines, and touch nothing that is on it.
 
     Raises Refused HOST_BUSY while a job is under way there, or HOST_NOT_REMOTE.

@@ -96,6 +96,7 @@ def _row(check: Check, state: str = WAITING) -> dict[str, Any]:
 
 def _row_of(result: CheckResult) -> dict[str, Any]:
     told = {"text": result.sentence, "detail": result.detail}
+    told |= {"code": result.code, "fact": result.fact}
     return {**_row(result.check, result.outcome.value), **told}
 
 

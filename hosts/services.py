@@ -151,9 +151,14 @@ def ask_probe(host: Host, *, user: User | None) -> None:
     Raises Refused HOST_DISABLED.
     """
     require_role(user, User.Role.OPERATOR, host=host.pk)
+    require_enabled(host)
+    ring_task("hosts.probe", host.pk)
+
+
+def require_enabled(host: Host) -> None:
+    """Raises Refused HOST_DISABLED."""
     if not host.is_enabled:
         raise Refused("HOST_DISABLED", f"{host} is switched off. Switch it on in its settings.")
-    ring_task("hosts.probe", host.pk)
 
 
 def mark_seen(host_pk: int) -> None:

@@ -86,6 +86,8 @@ class CheckResult:
     """Of the RunnerError that it failed with."""
     offered: tuple[HostKey, ...] = ()
     """Host keys to compare and accept."""
+    fact: str = ""
+    """For programs: Docker's version, or how many cards Docker can hand out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ def _docker_checks(connection: Connection, look_at_cards: CardsCheck) -> Iterato
         Check.VERSION,
         Outcome.PASSED,
         f"{version.get('Version')}, API {version.get('ApiVersion')}.",
+        fact=str(version.get("Version") or ""),
     )
     yield _architecture(str(info.get("Architecture") or ""))
     yield _ports(connection)
@@ -266,7 +269,7 @@ def cards_listed(seen: Seen) -> CheckResult:
         return CheckResult(Check.GPU, Outcome.PASSED, words, said.err or said.out)
     named = "; ".join(cards)
     if "nvidia" in (seen.info.get("Runtimes") or {}) or seen.info.get("CDISpecDirs"):
-        return CheckResult(Check.GPU, Outcome.PASSED, f"{named}.")
+        return CheckResult(Check.GPU, Outcome.PASSED, f"{named}.", fact=str(len(cards)))
     words = (
         f"{named}. Docker cannot hand it to containers: install the NVIDIA Container Toolkit "
         "there, run sudo nvidia-ctk runtime configure --runtime=docker and restart Docker."

@@ -43,6 +43,7 @@ BODIES = {
     "auto-updates": {"autoUpdates": True},
     "keep-running": {"keepRunning": True},
     "load": {"modelName": "small"},
+    "gpus": {"mode": "none"},
 }
 """What must be said to be heard, by the last word of the address."""
 

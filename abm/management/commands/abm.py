@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from abm.api import document
 from abm.backup import command as backup_command
 from abm.fleet import command as fleet_command
 from accounts import token_command, users_command
@@ -40,7 +42,13 @@ class Command(BaseCommand):
             users.add_subparsers(dest="verb", required=True, metavar="VERB")
         )
 
+        things.add_parser("openapi", help="the document of the REST API, as JSON")
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["thing"] == "openapi":
+            told = json.dumps(document(), indent=1, sort_keys=True, ensure_ascii=False)
+            self.stdout.write(told)
+            return
         if options["thing"] == "token":
             token_command.handle(options, self.stdout)
             return
