@@ -17,6 +17,7 @@ from engines.links.minder import Minder
 from jobs.events import ORIGIN, push
 from jobs.heart import interrupt_running
 from jobs.models import Event
+from jobs.services import ring_again
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,10 @@ GRACE_SECONDS = 3.0
 
 
 class Tail(threading.Thread):
-    """Pushes what other processes announced: a command in a shell shows up within a second."""
+    """Pushes what other processes announced: a command in a shell shows up within a second.
+
+    Their jobs are rung for here, because their own queue ends with them.
+    """
 
     def __init__(self) -> None:
         super().__init__(name="abm-tail", daemon=True)
@@ -49,6 +53,8 @@ class Tail(threading.Thread):
             last = event.pk
             if event.origin != ORIGIN:
                 push(event.topic, {"type": event.name, **event.ids})
+                if event.name == "job.changed":
+                    ring_again(int(event.ids["pk"]))
         return last
 
 

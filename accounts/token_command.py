@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, Protocol
 
 from django.core.management.base import CommandError, OutputWrapper
 
 from accounts.models import ApiToken, User
-from accounts.refused import Refused
 from accounts.tokens import create_token, revoke_token
 
 
@@ -28,12 +27,16 @@ def add_arguments(verbs: Any) -> None:
     revoke.add_argument("--name", required=True)
 
 
-def handle(options: dict[str, Any], out: OutputWrapper) -> None:
-    """Do what was asked. Raises CommandError with a sentence."""
-    try:
-        VERBS[options["verb"]](options, out)
-    except Refused as refused:
-        raise CommandError(refused.message) from refused
+class Written(Protocol):
+    """Where it is written to; accounts knows nothing of jobs, whose terminal this is."""
+
+    @property
+    def out(self) -> OutputWrapper: ...
+
+
+def handle(options: dict[str, Any], terminal: Written) -> None:
+    """Do what was asked. Raises Refused and CommandError."""
+    VERBS[options["verb"]](options, terminal.out)
 
 
 def _create(options: dict[str, Any], out: OutputWrapper) -> None:

@@ -12,11 +12,11 @@ from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.core.management.base import CommandError, OutputWrapper
 
-from accounts.audit import Via, acting, note
+from accounts.audit import note
 from accounts.models import User
-from accounts.refused import Refused
 from accounts.services import set_active, set_password
 from accounts.sign_in.link import GOOD_SECONDS, make_link
+from accounts.token_command import Written
 
 
 def add_arguments(verbs: Any) -> None:
@@ -37,13 +37,9 @@ def add_arguments(verbs: Any) -> None:
     active.add_argument("name", metavar="NAME")
 
 
-def handle(options: dict[str, Any], out: OutputWrapper) -> None:
-    """Do what the arguments say. Raises CommandError with a sentence."""
-    with acting(via=Via.COMMAND):
-        try:
-            VERBS[options["verb"]](options, out)
-        except Refused as refused:
-            raise CommandError(refused.message) from refused
+def handle(options: dict[str, Any], terminal: Written) -> None:
+    """Do what the arguments say. Raises Refused and CommandError."""
+    VERBS[options["verb"]](options, terminal.out)
 
 
 def _list(options: dict[str, Any], out: OutputWrapper) -> None:

@@ -40,6 +40,13 @@ def _send(job_id: int, task: str) -> None:
         log.warning("the broker did not take job %s: %s", job_id, error)
 
 
+def ring_again(job_id: int) -> None:
+    """Wake a worker of this process for a job that another one asked for, if it still waits."""
+    job = Job.objects.filter(pk=job_id, status=Job.Status.QUEUED).first()
+    if job is not None:
+        _send(job.pk, job.task)
+
+
 def ring_task(task: str, *args: int) -> None:
     """Have a worker do what is no job, once the transaction commits; a dead broker is logged."""
     transaction.on_commit(partial(_send_task, task, *args))
