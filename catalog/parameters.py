@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -21,6 +20,8 @@ from catalog.words import readable_description, readable_key, readable_label
 
 Number = StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
 Scalar = bool | Number | StrictStr | None
+MOST_NUMBER = 2**63
+"""No parameter is as large; a whole number of thousands of digits cannot even be compared."""
 MAX_TEXT_VALUE = 10_000
 
 
@@ -96,7 +97,7 @@ class Parameter(BaseModel):
             if isinstance(value, str) and len(value) <= MAX_TEXT_VALUE and "\x00" not in value:
                 return value
             raise ValueRefused(f"{subject} must be text of at most {MAX_TEXT_VALUE} characters.")
-        if not is_number or not math.isfinite(value):
+        if not is_number or not abs(value) < MOST_NUMBER:
             wanted = "a whole number" if self.type == "int" else "a number"
             raise ValueRefused(f"{subject} must be {wanted}{self._and_range()}.")
         if self.type == "int":
