@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings as django_settings
 
-from accounts.models import User
+from accounts.models import ApiToken, User
 from accounts.roles import has_role
 from engines.container_settings import container_context
 from engines.environment import environment_shown
@@ -16,8 +16,10 @@ from engines.image_checks import check_of
 from engines.links.figures import stats_of
 from engines.models import Engine
 from engines.queries import recordings_of, trials_of
+from engines.reach import speaks_contract
 from engines.schema import languages_of, settings_of
 from engines.shell import has_shell
+from engines.use import snippets_of, start_call
 from hosts.models import Host
 from hosts.queries import operated_by
 from jobs.models import Job
@@ -31,6 +33,7 @@ TABS = {
     "updates": "Updates",
     "jobs": "Jobs",
     "shell": "Shell",
+    "use": "Use it",
     "details": "Details",
 }
 
@@ -39,11 +42,13 @@ def tabs_of(engine: Engine, viewer: User) -> dict[str, str]:
     """The tabs that this engine has for this person."""
     offers_shell = has_shell(engine) and has_role(viewer, User.Role.ADMIN)
     hidden = {"" if offers_shell else "shell", "" if engine.image else "updates"}
+    if not speaks_contract(engine):
+        hidden.add("use")
     return {key: word for key, word in TABS.items() if key not in hidden}
 
 
-def engine_context(engine: Engine, viewer: User, tab: str) -> dict[str, Any]:
-    """The context of `engines/engine.html` with the tab `tab` open."""
+def engine_context(engine: Engine, viewer: User, tab: str, *, base: str = "") -> dict[str, Any]:
+    """The context of `engines/engine.html` with the tab `tab` open; `base` is abm's address."""
     kind = "logs" if tab == "logs" else ""
     return {
         "engine": engine,
@@ -51,7 +56,7 @@ def engine_context(engine: Engine, viewer: User, tab: str) -> dict[str, Any]:
         "tab": tab,
         "tabs": tabs_of(engine, viewer),
         "socket_path": f"/ws/engines/{engine.pk}/{kind + '/' if kind else ''}?tab={tab}",
-        **_CONTEXTS[tab](engine, viewer),
+        **(_use(engine, viewer, base) if tab == "use" else _CONTEXTS[tab](engine, viewer)),
     }
 
 
@@ -105,6 +110,16 @@ def _stats(engine: Engine, viewer: User) -> dict[str, Any]:
 
 def _shell(engine: Engine, viewer: User) -> dict[str, Any]:
     return {"shell_path": f"/ws/engines/{engine.pk}/shell/"}
+
+
+def _use(engine: Engine, viewer: User, base: str) -> dict[str, Any]:
+    base = django_settings.PUBLIC_URL or base
+    return {
+        "use_url": f"{base.rstrip('/')}/api/",
+        "use_tokens": ApiToken.objects.filter(user_id=viewer.pk).count(),
+        "use_start": start_call(engine, base=base),
+        "use_snippets": snippets_of(engine, base=base),
+    }
 
 
 def _nothing(engine: Engine, viewer: User) -> dict[str, Any]:

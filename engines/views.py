@@ -68,7 +68,9 @@ def engine(request: HttpRequest, pk: int) -> HttpResponse:
     tab = request.GET.get("tab", "try")
     shown = get_object_or_404(engines_shown(), pk=pk)
     known = tabs_of(shown, _user(request))
-    context = engine_context(shown, _user(request), tab if tab in known else "try")
+    tab = tab if tab in known else "try"
+    base = request.build_absolute_uri("/")
+    context = engine_context(shown, _user(request), tab, base=base)
     return render(request, "engines/engine.html", {"nav": "engines", **context})
 
 
