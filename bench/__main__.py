@@ -14,9 +14,16 @@ from pathlib import Path
 
 import psutil
 
-from bench import docker, figures, pages, remote, start
+from bench import api, docker, figures, pages, remote, start
 from bench.abm import Bench
 
+MEASURES = (
+    *start.MEASURES,
+    *pages.MEASURES,
+    *api.MEASURES,
+    *docker.MEASURES,
+    *remote.MEASURES,
+)
 RESULTS = Path(__file__).with_name("results.md")
 
 
@@ -43,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="abm-bench-") as folder:
         bench = Bench(Path(folder))
         try:
-            for measure in (*start.MEASURES, *pages.MEASURES, *docker.MEASURES, *remote.MEASURES):
+            for measure in MEASURES:
                 print(f"measuring: {measure.__doc__}", file=sys.stderr, flush=True)
                 rows += measure(bench)
         finally:
