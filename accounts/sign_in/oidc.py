@@ -52,8 +52,9 @@ def claims_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def role_of(claims: Mapping[str, Any]) -> User.Role | None:
     """The highest role of somebody's groups; that of the others if none counts; None is a no."""
-    found = claims.get(settings.OIDC_GROUPS_CLAIM)
-    groups = {found} if isinstance(found, str) else {str(one) for one in found or ()}
+    found = _claim(claims, settings.OIDC_GROUPS_CLAIM)
+    listed = [found] if isinstance(found, str) else found
+    groups = {str(one) for one in listed} if isinstance(listed, list) else set()
     for role, names in (
         (User.Role.ADMIN, settings.OIDC_ADMIN_GROUPS),
         (User.Role.OPERATOR, settings.OIDC_OPERATOR_GROUPS),
@@ -63,6 +64,14 @@ def role_of(claims: Mapping[str, Any]) -> User.Role | None:
         if groups & {*names, *(f"/{name}" for name in names)}:
             return role
     return None if settings.OIDC_OTHERS == "refuse" else User.Role(settings.OIDC_OTHERS)
+
+
+def _claim(claims: Mapping[str, Any], name: str) -> Any:
+    """A claim, or one inside others by the names that lead to it: `realm_access.roles`."""
+    found: Any = claims
+    for word in [name] if name in claims else name.split("."):
+        found = found.get(word) if isinstance(found, Mapping) else None
+    return found
 
 
 def has_groups() -> bool:

@@ -99,6 +99,8 @@ def test_others_become_what_the_settings_say(
         (None, None),
         (["LAB"], None),
         ([{"a": 1}, 5], None),
+        (7, None),
+        ({"root": True}, None),
     ],
 )
 def test_groups_become_roles(settings: Settings, groups: Any, role: str | None) -> None:
@@ -107,6 +109,23 @@ def test_groups_become_roles(settings: Settings, groups: Any, role: str | None) 
     settings.OIDC_VIEWER_GROUPS = ["guests"]
 
     assert role_of({"groups": groups}) == role
+
+
+@pytest.mark.parametrize(
+    ("claims", "role"),
+    [
+        ({"realm_access": {"roles": ["lab"]}}, "operator"),
+        ({"realm_access.roles": ["lab"]}, "operator"),
+        ({"realm_access": ["lab"]}, None),
+        ({"roles": ["lab"]}, None),
+    ],
+)
+def test_groups_may_stand_inside_another_claim(
+    settings: Settings, claims: dict[str, Any], role: str | None
+) -> None:
+    settings.OIDC_GROUPS_CLAIM, settings.OIDC_OPERATOR_GROUPS = "realm_access.roles", ["lab"]
+
+    assert role_of(claims) == role
 
 
 def test_roles_follow_the_groups_at_each_sign_in(
