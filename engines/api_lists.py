@@ -32,7 +32,7 @@ class SyncAnswer(Shape):
 
 @endpoint(router, "GET", "/engines/status", response=StatusAnswer, summary="List engines")
 def engines_status(request: HttpRequest) -> HttpResponseBase:
-    engines = engines_shown().prefetch_related("engine_models")
+    engines = engines_shown().prefetch_related("engine_models", "host__gpus")
     return bytes_of(status_answer(engines))
 
 

@@ -16,6 +16,8 @@ from hosts.models import Host
 from jobs.models import Job
 
 S = Engine.State
+MB = 2**20
+"""As the engines themselves count, by torch.cuda."""
 Word = Literal["not_installed", "disabled", "stopping", "starting", "running", "stopped", "error"]
 WORDS: dict[str, Word] = {
     S.ABSENT: "not_installed",
@@ -163,8 +165,7 @@ def engine_values(engine: Engine, allowed: list[str]) -> dict[str, Any]:
         "supported_languages": [code for code in languages if not is_narrowed or code in allowed],
         "all_supported_languages": languages,
         "device": engine.device or ("gpu" if engine.uses_gpu else "cpu"),
-        "gpu_memory_used_mb": None,
-        "gpu_memory_total_mb": None,
+        **_gpu_memory(engine),
         "available_models": names,
         "loaded_model": engine.loaded_model or None,
         "default_model_name": first,
@@ -176,6 +177,20 @@ def engine_values(engine: Engine, allowed: list[str]) -> dict[str, Any]:
         **_origin(engine),
         "is_installed": engine.is_installed,
         "parameters": engine.parameters or None,
+    }
+
+
+def _gpu_memory(engine: Engine) -> dict[str, float | None]:
+    """Of the cards that it holds memory on, as they were read last; null where that is unknown."""
+    used, total = 0, 0
+    for card in engine.host.gpus.all() if engine.is_alive and engine.uses_gpu else ():
+        held = [row["memory"] for row in card.holders if row["engine"] == engine.pk]
+        if any(held):
+            used += sum(memory or 0 for memory in held)
+            total += card.memory_total or 0
+    return {
+        "gpu_memory_used_mb": round(used / MB, 1) if used else None,
+        "gpu_memory_total_mb": round(total / MB, 1) if total else None,
     }
 
 

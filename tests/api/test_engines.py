@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from celery import current_app
 from django.db import connections
+from django.utils import timezone
 from pytest_django import Settings
 
 from catalog.models import CatalogSource
 from engines import work
 from engines.models import Engine
-from hosts.models import Host
+from hosts.models import Gpu, Host
 from hosts.runners.base import ImageNotFound, ImageState
 from hosts.runners.fake import FakeHost, FakeRunner
 from hosts.runners.registry import RUNNERS
@@ -134,6 +135,28 @@ def test_the_list_has_the_contract_s_keys_by_type(viewing: Program) -> None:
         False,
     )
     assert said["variantGroups"] is None
+
+
+def test_memory_on_cards_is_told_where_it_is_known(viewing: Program) -> None:
+    engine = engine_at(state=Engine.State.RUNNING, uses_gpu=True)
+    still = make_engine(host=engine.host, name="still", uses_gpu=True)
+    Gpu.objects.create(
+        host=engine.host,
+        uuid="GPU-1",
+        name="RTX 3060",
+        memory_total=12 * 2**30,
+        holders=[
+            {"engine": engine.pk, "name": "Tiny", "memory": 2 * 2**30},
+            {"engine": still.pk, "name": "Still", "memory": 2**30},
+        ],
+        read_at=timezone.now(),
+    )
+
+    rows = {row["variantId"]: row for row in viewing.get("/api/engines/status").json()["tts"]}
+
+    told = [rows["tiny:local"][f"gpuMemory{word}Mb"] for word in ("Used", "Total")]
+    assert told == [2048.0, 12288.0]
+    assert rows["still:local"]["gpuMemoryUsedMb"] is None
 
 
 def test_languages_are_narrowed_to_the_allowed_ones(program: Program) -> None:
