@@ -18,6 +18,7 @@ from jobs.queries import jobs_shown, last_events, open_jobs
 
 FOUND_EACH = 8
 RUNNING_SHOWN = 50
+HOSTS_SHOWN = 24
 MAX_QUERY = 100
 
 
@@ -54,7 +55,9 @@ def _steps() -> dict[str, Any]:
 
 
 def _hosts() -> dict[str, Any]:
-    return {"hosts": list(hosts_shown())}
+    """The first ones; those in trouble stand above them however many there are."""
+    hosts = list(hosts_shown()[: HOSTS_SHOWN + 1])
+    return {"hosts": hosts[:HOSTS_SHOWN], "has_more_hosts": len(hosts) > HOSTS_SHOWN}
 
 
 def _running() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from abm.attention import troubles
+from abm.queries import HOSTS_SHOWN
 from catalog.models import CatalogSource
 from engines.models import Engine, Trial
 from hosts.models import Host
@@ -145,3 +146,15 @@ class TestAttention:
         CatalogSource.objects.create(name="off", error="Old.", is_enabled=False)
 
         assert self.words() == "The catalog “mine” could not be synced: It answered with HTML."
+
+
+def test_of_many_hosts_the_first_are_shown_with_the_way_to_all(viewer: Client) -> None:
+    for _ in range(HOSTS_SHOWN):
+        make_host()
+    assert "All hosts" not in viewer.get("/").content.decode()
+    make_host(display_name="One too many")
+
+    page = viewer.get("/").content.decode()
+
+    assert "All hosts" in page
+    assert "One too many" not in page
