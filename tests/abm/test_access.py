@@ -98,7 +98,7 @@ def test_each_role_may_ask_for_what_the_table_says(
 ) -> None:
     """Less than the role is 403; enough of it is anything else, such as a 404 or a 409."""
     needed = pages()[pattern][method]
-    for role in ORDER:
+    for role in ORDER if needed != "-" else ["admin"]:
         browser = browser_of(make_user(role))
         answer = getattr(browser, method)(asked(pattern, values), values["form"], headers=HTMX)
         User.objects.filter(username__startswith=f"{role}-").delete()

@@ -21,6 +21,8 @@ from tests.bundled.running import free_port
 from tests.hosts.tiny_engine import answers, install
 from tests.hosts.waiting import until
 
+pytestmark = pytest.mark.engine
+
 ROOT = Path(__file__).resolve().parents[2]
 ABM = """
 import sys, time

@@ -20,6 +20,8 @@ from jobs.outcome import CancelToken
 from tests.hosts.waiting import until
 from tests.hosts.wheels import make_backend, make_source, make_wheel
 
+pytestmark = pytest.mark.engine
+
 ROOT = Path(__file__).resolve().parents[2]
 OURS = f"{sys.version_info.major}.{sys.version_info.minor}"
 
