@@ -28,6 +28,7 @@ from engines.update_work import roll_back, update
 from engines.versions import spec_of_newest
 from hosts.runners.base import EngineFailed, EngineRunner, EngineSpec, RunnerError
 from hosts.work import runner_of
+from jobs.database import reach
 from jobs.events import announce
 from jobs.models import Job
 from jobs.outcome import Cancelled, CancelToken
@@ -42,6 +43,7 @@ def run(job_id: int) -> None:
     with running(job_id) as job_run:
         if job_run is None:
             return
+        reach()
         engine = Engine.objects.select_related("host", "variant__entry__source").get(
             pk=job_run.job.engine_id or 0
         )

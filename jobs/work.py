@@ -225,7 +225,9 @@ def running(job_id: int) -> Iterator[JobRun | None]:
     if job is None:
         yield None
         return
-    run = JobRun(job)
+    with patient():
+        reach()
+        run = JobRun(job)
     heart = heart_of_this_process()
     with heart.lock:
         heart.runs[job.pk] = run

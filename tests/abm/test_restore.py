@@ -191,10 +191,6 @@ def test_a_backup_that_does_not_fit_changes_nothing(source: Path, tmp_path: Path
 
     said = manage(data, "abm", "restore", str(file), BACKUP_PASSPHRASE="something else")
     assert "The passphrase does not open this backup." in said
-    text = file.read_bytes()
-    file.write_bytes(text[:-100])
-    assert "not whole" in manage(data, "abm", "restore", str(file))
-    file.write_bytes(text)
 
     assert "Restored" in manage(data, "abm", "restore", str(file))
     assert "This abm is not empty: it has 2 people" in manage(data, "abm", "restore", str(file))
