@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
@@ -16,7 +16,7 @@ from accounts.audit import note
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.secrets import decrypted, encrypted
-from accounts.sign_in.oidc import admit, failed
+from accounts.sign_in.oidc import admit, failed, without_nul
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,12 @@ class MfaAdapter(DefaultMFAAdapter):
 
 class SocialAdapter(DefaultSocialAccountAdapter):
     """The provider says who somebody is; abm.settings say what that makes of them here."""
+
+    def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> User:
+        """The first that is asked, before anything is looked for or kept."""
+        account = sociallogin.account
+        account.extra_data = without_nul(account.extra_data)
+        return cast(User, super().populate_user(request, sociallogin, data))
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
         try:

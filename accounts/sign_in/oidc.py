@@ -50,6 +50,17 @@ def claims_of(data: Mapping[str, Any]) -> dict[str, Any]:
     return {**token, **info} or dict(data)
 
 
+def without_nul(value: Any) -> Any:
+    """JSON without the character that PostgreSQL keeps nowhere."""
+    if isinstance(value, str):
+        return value.replace("\x00", "")
+    if isinstance(value, Mapping):
+        return {without_nul(key): without_nul(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [without_nul(inner) for inner in value]
+    return value
+
+
 def role_of(claims: Mapping[str, Any]) -> User.Role | None:
     """The highest role of somebody's groups; that of the others if none counts; None is a no."""
     found = _claim(claims, settings.OIDC_GROUPS_CLAIM)

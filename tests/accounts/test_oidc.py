@@ -268,7 +268,7 @@ def test_a_strange_name_becomes_one_that_fits(
 
     come(client)
 
-    assert User.objects.get().username == "Ada--b-L-ove--b--.."
+    assert User.objects.get().username == "Ada--b-Love--b--.."
 
 
 # What proxies say.
