@@ -184,6 +184,7 @@ class TestHost:
     def test_an_engine_on_its_loopback_is_reached_through_the_tunnel(
         self, link: Link, client: docker.APIClient, registry_address: str
     ) -> None:
+        client.pull(f"{registry_address}/lab/tone", tag="latest")
         config = client.create_host_config(port_bindings={8766: ("127.0.0.1", PORT)})
         made = run(client, f"{registry_address}/lab/tone", [], host_config=config, ports=[8766])
         try:
