@@ -148,8 +148,9 @@ def test_everything_comes_back_on_postgres_and_on_sqlite_again(
     assert "is whole" in manage(tmp_path / "three", "abm", "backup", str(third))
 
     before = content(first)
-    assert len(before["jobs.job"]["2"]["registry"]) == 300
-    before["jobs.job"]["2"]["registry"] = "r" * 255
+    (long,) = (row for row in before["jobs.job"].values() if row["registry"])
+    assert len(long["registry"]) == 300
+    long["registry"] = "r" * 255
     (sent_before,) = before.pop("abm.delivery").values()
     for after in (content(second), content(third)):
         (sent_after,) = after.pop("abm.delivery").values()
@@ -157,7 +158,8 @@ def test_everything_comes_back_on_postgres_and_on_sqlite_again(
         assert after == before
     assert SECRETS[0] in json.dumps(before)
     assert "JBSWY3DPEHPK3PXP" in json.dumps(before["mfa.authenticator"])
-    assert before["engines.engine"]["1"]["used_at"] == MOMENT.isoformat()
+    (engine,) = before["engines.engine"].values()
+    assert engine["used_at"] == MOMENT.isoformat()
     assert len(before["jobs.jobline"]) == 1_201
     for file in ("models/voices/small.onnx", "models/latest", "trials/1.wav", "deployment"):
         assert (tmp_path / "three" / file).read_bytes() == (source / file).read_bytes(), file
