@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -25,6 +26,8 @@ from abm.routing import websocket_urlpatterns
 from abm.streaming import disconnected, send_pieces, unless_gone
 from accounts.refused import Refused
 from jobs.waiting import Waiting
+
+log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -72,9 +75,10 @@ class PageHandler(ASGIHandler):
     ) -> None:
         """Wait, or send piece by piece; not a moment longer than there is somebody to hear it."""
         gone = asyncio.ensure_future(disconnected(receive))
+        waiting = response if isinstance(response, Waiting) else None
         try:
-            if isinstance(response, Waiting):
-                response = await self._awaited(request, response, gone)
+            if waiting is not None:
+                response = await self._awaited(request, waiting, gone)
             if getattr(response, "is_async", False):
                 await self._stream(response, scope, send, gone)
             else:
@@ -83,6 +87,8 @@ class PageHandler(ASGIHandler):
             return
         finally:
             gone.cancel()
+            if waiting is not None:
+                self._pool.submit(_close, waiting)
 
     def _answer(self, request: Any) -> HttpResponseBase:
         request_started.send(sender=self.__class__, scope=request.scope)
@@ -123,9 +129,7 @@ class PageHandler(ASGIHandler):
                 answer = answer_of(request, refused) if refused else waiting.finish(value)
             except Refused as refusal:
                 answer = answer_of(request, refusal)
-            answer = waiting.hand_over(answer)
-            waiting.close()
-            return answer
+            return waiting.hand_over(answer)
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, finished)
 
@@ -142,6 +146,13 @@ class PageHandler(ASGIHandler):
             {"type": "http.response.start", "status": response.status_code, "headers": headers}
         )
         await send({"type": "http.response.body", "body": response.content})
+
+
+def _close(waiting: Waiting) -> None:
+    try:
+        waiting.close()
+    except Exception:  # nobody waits for this any more
+        log.exception("What was left to do after an answer went wrong.")
 
 
 class Front:

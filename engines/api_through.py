@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 import httpx
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from ninja import Router
@@ -50,19 +48,10 @@ class Passing:
     path: str
     content: bytes
     content_type: str
-    busy_until: datetime
 
 
 async def send(passing: Passing) -> httpx.Response:
     """The engine's answer, its body still to be read. Raises Refused."""
-    try:
-        return await _sent(passing)
-    except Refused:
-        await sync_to_async(end_use)(passing.engine, passing.busy_until)
-        raise
-
-
-async def _sent(passing: Passing) -> httpx.Response:
     client = shared_transport()
     limits = httpx.Timeout(settings.ENGINE_HTTP_TIMEOUT, connect=CONNECT_SECONDS)
     request = client.build_request(
@@ -95,19 +84,18 @@ async def _sent(passing: Passing) -> httpx.Response:
     return response
 
 
-async def pieces(passing: Passing, response: httpx.Response) -> AsyncIterator[bytes]:
+async def pieces(response: httpx.Response) -> AsyncIterator[bytes]:
     """The body as it comes; the engine counts as used until its end."""
     try:
         async for piece in response.aiter_bytes():
             yield piece
     finally:
         await response.aclose()
-        await sync_to_async(end_use)(passing.engine, passing.busy_until)
 
 
-def _streamed(passing: Passing, response: httpx.Response) -> StreamingHttpResponse:
+def _streamed(response: httpx.Response) -> StreamingHttpResponse:
     kind = response.headers.get("content-type", "application/octet-stream")
-    answer = StreamingHttpResponse(pieces(passing, response), content_type=kind)
+    answer = StreamingHttpResponse(pieces(response), content_type=kind)
     if "content-length" in response.headers and "content-encoding" not in response.headers:
         answer["Content-Length"] = response.headers["content-length"]
     answer["X-Accel-Buffering"] = "no"
@@ -131,9 +119,13 @@ def _through(request: HttpRequest, variant_id: str, operation: str) -> HttpRespo
         f"/{operation}?{query}" if query else f"/{operation}",
         request.body,
         request.content_type or OPERATIONS[operation][1],
-        begin_use(engine),
     )
-    return answer_later(request, wait=partial(send, passing), finish=partial(_streamed, passing))
+    return answer_later(
+        request,
+        wait=partial(send, passing),
+        finish=_streamed,
+        after=partial(end_use, engine, begin_use(engine)),
+    )
 
 
 def _registered(operation: str) -> None:

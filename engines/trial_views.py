@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import User
 from accounts.refused import Refused
-from engines import trials
+from engines import trial_results, trials
 from engines.models import Engine, Trial
 from engines.schema import read_texts
 from jobs.waiting import answer_later
@@ -26,7 +26,8 @@ def try_engine(request: HttpRequest, pk: int) -> HttpResponseBase:
     return answer_later(
         request,
         wait=partial(trials.send, call),
-        finish=lambda answer: _shown(request, trials.keep(call, answer), user),
+        finish=lambda answer: _shown(request, trial_results.keep(call, answer), user),
+        after=partial(trial_results.end, call),
     )
 
 
@@ -64,7 +65,7 @@ def _recording(request: HttpRequest, user: User) -> tuple[bytes, str]:
     if not chosen.isdecimal():
         raise Refused("AUDIO_MISSING", "Choose a WAV file or one of your results.", status=400)
     trial = get_object_or_404(Trial.objects.select_related("engine"), pk=int(chosen))
-    return trials.trial_audio(trial, user=user).read_bytes(), f"{trial.engine}.wav"
+    return trial_results.trial_audio(trial, user=user).read_bytes(), f"{trial.engine}.wav"
 
 
 def _shown(request: HttpRequest, trial: Trial, user: User) -> HttpResponse:
@@ -77,7 +78,7 @@ def _shown(request: HttpRequest, trial: Trial, user: User) -> HttpResponse:
 def audio(request: HttpRequest, pk: int, trial_pk: int) -> FileResponse:
     """A result's WAV: played in the page, or downloaded with `?download`."""
     trial = get_object_or_404(Trial, pk=trial_pk, engine_id=pk)
-    path = trials.trial_audio(trial, user=cast(User, request.user))
+    path = trial_results.trial_audio(trial, user=cast(User, request.user))
     return FileResponse(
         path.open("rb"),
         content_type="audio/wav",

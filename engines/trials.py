@@ -1,31 +1,27 @@
-"""Try it: use an engine once from its page, and keep the last ten results for the person."""
+"""Try it: use an engine once from its page. `trial_results` keeps what comes of it."""
 
 from __future__ import annotations
 
 import base64
-import secrets
 import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
 from django.conf import settings
-from django.db import transaction
 
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
 from engines.client import CONNECT_SECONDS, EngineRefused, read_refusal, shared_transport
 from engines.functional import default_language
-from engines.idle import begin_use, end_use
+from engines.idle import begin_use
 from engines.links.way import reached
-from engines.models import Engine, Trial
+from engines.models import Engine
 from engines.schema import validated_parameters
 from engines.sound import NotWav, read_wav
 
-KEPT_PER_PERSON = 10
 DEFAULT_TEXT_LIMIT = 10_000
 
 
@@ -57,10 +53,6 @@ class Answer:
     content: bytes
     content_type: str
     seconds: float
-
-
-def trials_folder() -> Path:
-    return Path(settings.DATA_DIR) / "trials"
 
 
 def _require_running(engine: Engine, user: User) -> None:
@@ -104,7 +96,7 @@ def _checked_language(engine: Engine, language: str) -> str:
     return language
 
 
-def _seconds_of(data: bytes, *, name: str) -> float:
+def seconds_of(data: bytes, *, name: str) -> float:
     """How long a WAV file sounds. Raises Refused WAV_INVALID with the reason if it is none."""
     try:
         return read_wav(data).seconds
@@ -156,7 +148,7 @@ def sound_call(engine: Engine, *, user: User, wav: bytes, name: str, language: s
     """Transcribe a recording, or judge its quality where the engine only does that."""
     _require_running(engine, user)
     language = _checked_language(engine, language)
-    seconds = _seconds_of(wav, name=name)
+    seconds = seconds_of(wav, name=name)
     encoded = base64.b64encode(wav).decode("ascii")
     analyze = Call(
         engine,
@@ -233,67 +225,3 @@ async def send(call: Call) -> Answer:
 def _refusal(call: Call, refused: EngineRefused) -> Refused:
     status = refused.status if refused.status in (400, 404, 413, 422, 503) else 502
     return Refused("ENGINE_REFUSED", f"{call.engine} refused: {refused.message}", status=status)
-
-
-def keep(call: Call, answer: Answer) -> Trial:
-    """Save the result and let go of this person's eleventh. Raises Refused for a broken answer."""
-    trial = Trial(
-        engine=call.engine, user=call.user, request=call.kept, took_seconds=answer.seconds
-    )
-    if call.path == "/generate":
-        trial.audio_seconds = _seconds_of(answer.content, name=f"the answer of {call.engine}")
-        trial.audio = _write_audio(answer.content)
-    else:
-        trial.result = _result(call, answer)
-        trial.audio_seconds = call.audio_seconds
-    with transaction.atomic():
-        trial.save(force_insert=True)
-        if call.busy_until is not None:
-            end_use(call.engine, call.busy_until)
-        _forget_old(call)
-    return trial
-
-
-def _result(call: Call, answer: Answer) -> dict[str, Any]:
-    try:
-        result = httpx.Response(200, content=answer.content).json()
-    except ValueError as error:
-        raise Refused(
-            "ENGINE_ANSWER_INVALID",
-            f"{call.engine} answered with something else than JSON.",
-            status=502,
-        ) from error
-    return result if isinstance(result, dict) else {}
-
-
-def _write_audio(content: bytes) -> str:
-    name = f"{secrets.token_hex(12)}.wav"
-    folder = trials_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    except OSError as error:
-        (folder / name).unlink(missing_ok=True)
-        raise Refused(
-            "DISK_FULL",
-            f"The result could not be kept in {folder}: {error.strerror}. Free some space.",
-            status=507,
-        ) from error
-    return name
-
-
-def _forget_old(call: Call) -> None:
-    mine = Trial.objects.filter(engine=call.engine, user=call.user).order_by("-pk")
-    old = list(mine.values_list("pk", "audio")[KEPT_PER_PERSON:])
-    Trial.objects.filter(pk__in=[pk for pk, _ in old]).delete()
-    for _, audio in old:
-        if audio:
-            (trials_folder() / audio).unlink(missing_ok=True)
-
-
-def trial_audio(trial: Trial, *, user: User) -> Path:
-    """The WAV of one's own trial; Refused 404 for somebody else's or one that is gone."""
-    path = trials_folder() / trial.audio
-    if trial.user_id != user.pk or not trial.audio or not path.is_file():
-        raise Refused("TRIAL_NOT_FOUND", "That recording is no longer kept.", status=404)
-    return path

@@ -15,15 +15,27 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 Wait = Callable[[], Awaitable[Any]]
 Finish = Callable[[Any], HttpResponseBase]
+After = Callable[[], None]
 
 
 class Waiting(HttpResponse):
-    """Stands for an answer that is still to come; the server replaces it."""
+    """Stands for an answer that is still to come; the server replaces it.
 
-    def __init__(self, wait: Wait, finish: Finish) -> None:
+    The server closes it when the other is sent, or is not wanted any more; `after` is done then.
+    """
+
+    def __init__(self, wait: Wait, finish: Finish, after: After | None = None) -> None:
         super().__init__()
         self.wait = wait
         self.finish = finish
+        self._after = after
+
+    def close(self) -> None:
+        try:
+            if self._after is not None:
+                self._after()
+        finally:
+            super().close()
 
     def hand_over(self, answer: HttpResponseBase) -> HttpResponseBase:
         """Give `answer` the headers and cookies that the middlewares put on this one."""
@@ -34,8 +46,17 @@ class Waiting(HttpResponse):
         return answer
 
 
-def answer_later(request: HttpRequest, *, wait: Wait, finish: Finish) -> HttpResponseBase:
-    """`finish(await wait())`, by the server if it can, else here (Django's test client)."""
+def answer_later(
+    request: HttpRequest, *, wait: Wait, finish: Finish, after: After | None = None
+) -> HttpResponseBase:
+    """`finish(await wait())`, by the server if it can, else here (Django's test client).
+
+    `after` is what nobody has to wait for: it is done once, whether or not there was an answer.
+    """
     if getattr(request, "can_wait", False):
-        return Waiting(wait, finish)
-    return finish(async_to_sync(wait)())
+        return Waiting(wait, finish, after)
+    try:
+        return finish(async_to_sync(wait)())
+    finally:
+        if after is not None:
+            after()

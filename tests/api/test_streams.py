@@ -89,6 +89,11 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
+def is_free() -> bool:
+    """Whether nobody uses the only engine there is."""
+    return Engine.objects.get().busy_until is None
+
+
 def test_more_wait_than_there_are_threads_and_others_are_answered(key: str) -> None:
     job = make_job("running")
 
@@ -178,21 +183,37 @@ def test_speech_passes_through_and_the_engine_counts_as_used(key: str) -> None:
             talk = call(make_application(), key, "POST", "/api/engines/voice:local/generate")
             assert await ask(talk, body) == 200
             assert await whole(talk) == PHRASE_FILE.read_bytes()
+            await until(is_free)
             await shared_transport().aclose()
 
         async_to_sync(scene)()
 
     engine.refresh_from_db()
-    assert engine.busy_until is None
     assert engine.used_at is not None
+
+
+def test_an_engine_is_free_again_when_its_caller_has_gone(key: str) -> None:
+    with speaking_engine() as speaking:
+        speaking.answers.clear()
+        host = make_host(host_id="local")
+        make_engine(host=host, name="voice", state=Engine.State.RUNNING, url=speaking.url)
+
+        async def scene() -> None:
+            talk = call(make_application(), key, "POST", "/api/engines/voice:local/generate")
+            await talk.send_input({"type": "http.request", "body": b"{}"})
+            await until(lambda: not is_free())
+            await talk.send_input({"type": "http.disconnect"})
+            await talk.wait(LONG)
+            await until(is_free)
+            await shared_transport().aclose()
+
+        async_to_sync(scene)()
 
 
 def test_an_engine_that_is_gone_is_a_502_in_words(key: str) -> None:
     with speaking_engine() as speaking:
         url = speaking.url
-    engine = make_engine(
-        host=make_host(host_id="local"), name="voice", state=Engine.State.RUNNING, url=url
-    )
+    make_engine(host=make_host(host_id="local"), name="voice", state=Engine.State.RUNNING, url=url)
 
     async def scene() -> None:
         talk = call(make_application(), key, "POST", "/api/engines/voice/generate")
@@ -200,10 +221,9 @@ def test_an_engine_that_is_gone_is_a_502_in_words(key: str) -> None:
         said = await whole(talk)
         assert json.loads(said)["detail"] == "[ENGINE_UNREACHABLE]"
         assert url.encode() not in said
+        await until(is_free)
 
     async_to_sync(scene)()
-    engine.refresh_from_db()
-    assert engine.busy_until is None
 
 
 def test_an_engine_that_does_not_run_is_not_used(key: str) -> None:

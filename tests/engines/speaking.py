@@ -24,6 +24,9 @@ class SpeakingEngine(ThreadingHTTPServer):
         self.sound, self.models = sound, models
         self.loaded: list[str] = []
         self.status = "ready"
+        self.answers = threading.Event()
+        """Cleared, it hears and does not answer."""
+        self.answers.set()
 
     @property
     def url(self) -> str:
@@ -63,6 +66,7 @@ class _Answers(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.answers.wait()
         if self.path == "/load":
             self.server.loaded.append(json.loads(body)["engineModelName"])
             self.say({"status": "loaded"})
@@ -92,6 +96,7 @@ def speaking_engine(
     try:
         yield server
     finally:
+        server.answers.set()
         server.shutdown()
         thread.join()
         server.server_close()

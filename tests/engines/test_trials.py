@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from accounts.models import User
-from engines import trials
+from engines import trial_results, trials
 from engines.models import Engine, Trial
 from tests.engines.factories import make_engine
 from tests.engines.speaking import silence
@@ -20,7 +20,9 @@ pytestmark = pytest.mark.django_db
 def spoken(engine: Engine, user: User, number: int) -> Trial:
     """One more result, as an engine's answer leaves it."""
     call = trials.Call(engine, user, "/generate", kept={"text": f"Text {number}"})
-    return trials.keep(call, trials.Answer(silence(), "audio/wav", 0.1))
+    trial = trial_results.keep(call, trials.Answer(silence(), "audio/wav", 0.1))
+    trial_results.end(call)
+    return trial
 
 
 def texts(user: User) -> list[str]:
@@ -37,5 +39,5 @@ def test_the_eleventh_takes_the_place_of_the_first(settings: Settings, tmp_path:
 
     assert texts(ada) == [f"Text {number}" for number in range(2, 12)]
     assert texts(olga) == ["Text 0"]
-    there = {file.name for file in trials.trials_folder().iterdir()}
+    there = {file.name for file in trial_results.trials_folder().iterdir()}
     assert there == {kept.audio, *(trial.audio for trial in made[2:])}
