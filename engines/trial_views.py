@@ -21,7 +21,7 @@ from jobs.waiting import answer_later
 def try_engine(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Use the engine once and answer with the result as a part."""
     user = cast(User, request.user)
-    engine = get_object_or_404(Engine.objects.select_related("host"), pk=pk)
+    engine = get_object_or_404(trials.to_be_tried(), pk=pk)
     call = trials.begin(_call(request, engine, user))
     return answer_later(
         request,

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 from django.conf import settings
+from django.db.models import QuerySet
 
 from accounts.models import User
 from accounts.refused import Refused
@@ -23,6 +24,13 @@ from engines.schema import validated_parameters
 from engines.sound import NotWav, read_wav
 
 DEFAULT_TEXT_LIMIT = 10_000
+
+NEEDED = (
+    *("host_id", "display_name", "engine_type", "state", "url"),
+    *("definition", "parameters", "default_language"),
+    *("host__host_type", "host__is_enabled", "host__state"),
+)
+"""Columns of an engine that a call needs; to read all hundred takes twice as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,11 @@ class Answer:
     content: bytes
     content_type: str
     seconds: float
+
+
+def to_be_tried() -> QuerySet[Engine]:
+    """Engines with what a call needs of them; any other column is read when it is asked for."""
+    return Engine.objects.select_related("host").only(*NEEDED)
 
 
 def _require_running(engine: Engine, user: User) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
 from engines import trial_results, trials
 from engines.models import Engine, Trial
 from tests.engines.factories import make_engine
-from tests.engines.speaking import silence
+from tests.engines.speaking import silence, speaking_engine
 from tests.pages.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -41,3 +43,20 @@ def test_the_eleventh_takes_the_place_of_the_first(settings: Settings, tmp_path:
     assert texts(olga) == ["Text 0"]
     there = {file.name for file in trial_results.trials_folder().iterdir()}
     assert there == {kept.audio, *(trial.audio for trial in made[2:])}
+
+
+def test_nobody_waits_for_more_questions_than_a_try_needs(
+    client: Client, settings: Settings, tmp_path: Path, django_assert_num_queries: Any
+) -> None:
+    settings.DATA_DIR = tmp_path
+    client.force_login(make_user("operator"))
+    with speaking_engine() as speaking:
+        engine = make_engine(state=Engine.State.RUNNING, url=speaking.url)
+        path = f"/engines/{engine.pk}/try/"
+        with django_assert_num_queries(9) as asked:
+            client.post(path, {"text": "Hello"}, headers={"HX-Request": "true"})
+
+    said = [question["sql"] for question in asked.captured_queries]
+    kept = next(place for place, sql in enumerate(said) if sql.startswith("INSERT"))
+    assert kept == 4  # after the session, the person, the engine, and that it is in use
+    assert Trial.objects.count() == 1
