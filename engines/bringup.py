@@ -33,7 +33,7 @@ from jobs.work import JobRun
 
 S = Engine.State
 LOG_TAIL = 40
-FIRST_PAUSE, LONGEST_PAUSE, PAUSE_GROWS = 0.01, 0.25, 1.03
+FIRST_PAUSE, LONGEST_PAUSE, PAUSE_GROWS = 0.005, 0.25, 1.03
 """Seconds between two questions whether it answers: some hundredths of the time so far."""
 ALIVE_LOOK_SECONDS = 0.1
 """Between two looks whether it lives, which cost Docker four questions and the engine its time."""

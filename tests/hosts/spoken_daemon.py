@@ -78,6 +78,9 @@ class Asked(BaseHTTPRequestHandler):
         said = answers.info if self.path.endswith("/info") else answers.version
         body = json.dumps(said).encode() if answers.body is None else answers.body
         self.send_response(answers.status)
+        if self.path == "/_ping" and answers.body is None:
+            body = b"OK"
+            self.send_header("Api-Version", str(answers.version.get("ApiVersion", "")))
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
