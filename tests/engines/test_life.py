@@ -24,7 +24,7 @@ from jobs import services as job_services
 from jobs.models import Event, Job, JobLine
 from tests.engines.conftest import TINY, Do
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
 S = Engine.State
 
 

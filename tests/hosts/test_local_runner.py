@@ -20,6 +20,8 @@ from jobs.outcome import CancelToken
 from tests.hosts.tiny_engine import TINY, answers, get, install
 from tests.hosts.waiting import until
 
+pytestmark = pytest.mark.engine
+
 
 def test_an_installed_engine_starts_and_answers(runner: LocalRunner, spec: EngineSpec) -> None:
     steps = install(runner, spec)
