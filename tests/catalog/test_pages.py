@@ -29,6 +29,7 @@ class TestCards:
         assert page.count('class="card"') == 4
         assert page.count("small, runs anywhere") == 4
         assert page.count("Install<span") == 4
+        assert page.count("Languages</dt>") == 4
         for words in ("eSpeak NG", "0.1.0", "English", "Licence", "Download", "On disk"):
             assert words in page, words
 
