@@ -5,6 +5,7 @@ A value that makes no sense stops the start with one sentence.
 
 from __future__ import annotations
 
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,6 @@ INSTALLED_APPS = [
     "channels",
     "django_htmx",
     "csp",
-    "ninja",
     "allauth",
     "allauth.account",
     "allauth.socialaccount",
@@ -235,7 +235,11 @@ FORMAT_MODULE_PATH = None
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+# Ninja is no app here: every process would import it, and only web has an API.
+STATICFILES_DIRS = [
+    BASE_DIR / "static",
+    Path(str(distribution("django-ninja").locate_file("ninja/static"))),
+]
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -16,6 +16,7 @@ from abm.schema import wait_for_schema
 
 class Command(BaseCommand):
     help = "Watch the hosts and ring the clock; of several, one works and the others stand by."
+    requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.IS_EMBEDDED:

@@ -15,6 +15,7 @@ from jobs.presence import Presence
 
 class Command(BaseCommand):
     help = "Serve pages and sockets; needs manage.py worker and manage.py link beside it."
+    requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -23,6 +23,7 @@ HANDED_ON = "This worker was asked to end. Another one begins the job anew."
 
 class Command(BaseCommand):
     help = "Do the jobs that pages ask for; as many of these processes as you like."
+    requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.IS_EMBEDDED:
