@@ -17,11 +17,12 @@ import psutil
 import psycopg
 
 from bench.figures import Row, at_least, at_most, table
-from tests.abm.apart import Apart, apart, wait_until
+from tests.abm.apart import Apart, Browser, apart, wait_until
 from tests.browser.server import ROOT
 
 JOBS = 1000
 IDLE_SECONDS = 10
+PAGES = ("/", "/engines/", "/hosts/", "/catalog/", "/jobs/")
 MB = 1024 * 1024
 SUBMIT = f"""
 from catalog.models import CatalogSource
@@ -36,6 +37,10 @@ for number in range({JOBS}):
 def measure_stack(_: object = None) -> list[Row]:
     """Web, worker, link, PostgreSQL and Redis; then 1,000 jobs through two workers."""
     with running() as (abm, servers):
+        browser = Browser(abm.port)
+        browser.sign_in()
+        for page in PAGES:  # what web reads for its first page it keeps
+            assert browser.get(page)[0] == 200, page
         time.sleep(IDLE_SECONDS)
         parts = [psutil.Process(part.process.pid) for part in abm.parts]
         each = {
@@ -59,12 +64,7 @@ def measure_stack(_: object = None) -> list[Row]:
 
 def jobs_rows(abm: Apart) -> list[Row]:
     began = time.monotonic()
-    subprocess.run(
-        [sys.executable, "manage.py", "shell", "-v", "0", "-c", SUBMIT],
-        cwd=ROOT,
-        env=abm.environment,
-        check=True,
-    )
+    manage(abm, "shell", "-v", "0", "-c", SUBMIT)
     wait_until(
         lambda: count(abm, "jobs_job WHERE status IN ('queued', 'running')") == 0,
         "all jobs ended",
@@ -87,6 +87,16 @@ def jobs_rows(abm: Apart) -> list[Row]:
     ]
 
 
+def manage(abm: Apart, *words: str) -> None:
+    subprocess.run(
+        [sys.executable, "manage.py", *words],
+        cwd=ROOT,
+        env=abm.environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
 @contextlib.contextmanager
 def running() -> Iterator[tuple[Apart, list[psutil.Process]]]:
     """The parts, and the processes of their servers."""
@@ -95,6 +105,7 @@ def running() -> Iterator[tuple[Apart, list[psutil.Process]]]:
         with apart(Path(folder), WORKER_THREADS="8", MALLOC_ARENA_MAX="2") as abm:
             children = psutil.Process().children(recursive=True)
             servers = [child for child in children if child.pid not in before]
+            manage(abm, "prepare")  # by a process of its own, as the compose file has it
             for command in ("web", "worker", "link"):
                 abm.begin(command)
             wait_until(lambda: count(abm, "jobs_process") == 3, "all are up")
