@@ -13,6 +13,7 @@ from celery.beat import EmbeddedService
 from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError
 
+from abm.beat import Clock
 from engines.links.log_reader import LogReader
 from engines.links.minder import Minder
 from jobs.events import ORIGIN
@@ -74,7 +75,7 @@ class Duty:
         log.info("this link works now")
         self._minder = Minder()
         self._minder.start()
-        self._clock = EmbeddedService(self._app, thread=True, scheduler_cls="celery.beat.Scheduler")
+        self._clock = EmbeddedService(self._app, thread=True, scheduler_cls=Clock)
         self._clock.daemon = True
         self._clock.start()
         self._presence.tell(is_standby=False)

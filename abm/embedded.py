@@ -13,6 +13,7 @@ from celery.worker import WorkController, state
 from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError
 
+from abm.beat import Clock
 from engines.links.minder import Minder
 from jobs.events import ORIGIN, push
 from jobs.heart import interrupt_running
@@ -63,7 +64,7 @@ class Threads:
 
     def __init__(self, app: Celery) -> None:
         self.worker = WorkController(app=app, hostname="abm@local", pool="threads", quiet=True)
-        self.clock: Any = EmbeddedService(app, thread=True, scheduler_cls="celery.beat.Scheduler")
+        self.clock: Any = EmbeddedService(app, thread=True, scheduler_cls=Clock)
         self.link = Minder()
         self.tail = Tail()
         self._work = threading.Thread(target=self.worker.start, name="abm-worker", daemon=True)

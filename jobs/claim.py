@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from jobs.events import ORIGIN, announce
 from jobs.models import Job
@@ -14,7 +14,6 @@ from jobs.services import ring
 
 def claim(job_id: int) -> Job | None:
     """Take a waiting job for this process, or None: somebody has it, or its host is full."""
-    now = timezone.now()
     with transaction.atomic():
         job = Job.objects.select_for_update().filter(pk=job_id, status=Job.Status.QUEUED).first()
         if job is None or _must_wait(job):
@@ -22,8 +21,8 @@ def claim(job_id: int) -> Job | None:
         taken = Job.objects.filter(pk=job_id, status=Job.Status.QUEUED).update(
             status=Job.Status.RUNNING,
             worker=ORIGIN,
-            started_at=now,
-            heartbeat_at=now,
+            started_at=Now(),
+            heartbeat_at=Now(),
             waiting_for="",
         )
         if not taken:

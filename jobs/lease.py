@@ -23,6 +23,9 @@ def hold(name: str, holder: str, *, seconds: float) -> bool:
     """
     if _held(name, holder, seconds):
         return True
+    # After the clock was put back it would last as much longer.
+    longest = Now() + timedelta(seconds=seconds)
+    Lease.objects.filter(name=name, expires_at__gt=longest).update(expires_at=longest)
     Lease.objects.get_or_create(name=name, defaults={"holder": "", "expires_at": Now() - LONG_AGO})
     return _held(name, holder, seconds)
 

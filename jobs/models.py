@@ -156,7 +156,8 @@ class Job(models.Model):
         """Time from start to end, or to now while it runs; zero while it waits."""
         if self.started_at is None:
             return timedelta()
-        return (self.finished_at or timezone.now()) - self.started_at
+        # Less than nothing where a clock was put back meanwhile.
+        return max(timedelta(), (self.finished_at or timezone.now()) - self.started_at)
 
     @property
     def step_title(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from celery import current_app
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -33,7 +34,7 @@ def ring(job: Job) -> None:
 
 
 def _send(job_id: int, task: str) -> None:
-    Job.objects.filter(pk=job_id).update(rung_at=timezone.now())
+    Job.objects.filter(pk=job_id).update(rung_at=Now())
     try:
         current_app.send_task(task, args=[job_id], retry=False)
     except (OperationalError, OSError) as error:
@@ -163,14 +164,18 @@ def sweep(*, alive: Collection[int] = (), spares: bool = False) -> list[Job]:
     """Ring for jobs that nobody took and end those whose worker died; return the dead ones.
 
     `alive` are jobs that this process is doing: after the machine slept, or while the disk was
-    full, their last beat is old and they are not. With `spares` none is ended.
+    full, their last beat is old and they are not. With `spares` none is ended. Only the database's
+    clock counts; a beat in its future is of before it was put back, and is taken to be of now.
     """
-    now = timezone.now()
-    lost_before = now - timedelta(seconds=settings.JOB_LOST_SECONDS)
-    running = Job.objects.filter(status=Job.Status.RUNNING, heartbeat_at__lt=lost_before)
-    lost = [] if spares else list(running.exclude(pk__in=alive))
+    patience = timedelta(seconds=settings.JOB_LOST_SECONDS)
+    running = Job.objects.filter(status=Job.Status.RUNNING)
+    running.filter(heartbeat_at__gt=Now() + patience).update(heartbeat_at=Now())
+    silent = running.filter(heartbeat_at__lt=Now() - patience)
+    lost = [] if spares else list(silent.exclude(pk__in=alive))
     ended = [job for job in lost if end_lost_job(job)]
-    unheard = models.Q(rung_at=None) | models.Q(rung_at__lt=lost_before)
+    unheard = models.Q(rung_at=None) | ~models.Q(
+        rung_at__range=(Now() - patience, Now() + patience)
+    )
     for job in Job.objects.filter(unheard, status=Job.Status.QUEUED).order_by("pk")[:100]:
         _send(job.pk, job.task)
     return ended
@@ -180,8 +185,9 @@ def sweep(*, alive: Collection[int] = (), spares: bool = False) -> list[Job]:
 def end_lost_job(job: Job) -> bool:
     """Mark a job failed whose worker is gone; False if it ended by itself meanwhile."""
     step = f" during the step “{job.step_title}”" if job.step_title else ""
+    # Not equal: SQLite's own clock writes fewer digits than Django compares.
     ended = Job.objects.filter(
-        pk=job.pk, status=Job.Status.RUNNING, heartbeat_at=job.heartbeat_at
+        pk=job.pk, status=Job.Status.RUNNING, heartbeat_at__lte=job.heartbeat_at
     ).update(
         status=Job.Status.FAILED,
         finished_at=timezone.now(),

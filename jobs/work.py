@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
+from django.db.models.functions import Now
 from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
@@ -164,7 +165,7 @@ class JobRun:
         if not due and not values:
             return
         self._beaten = time.monotonic()
-        values["heartbeat_at"] = timezone.now()
+        values["heartbeat_at"] = Now()
         running = Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING, worker=job.worker)
         if not running.update(**values):
             # The sweep took this worker for dead, and somebody may be trying again.

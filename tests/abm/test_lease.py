@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from django.db.models.functions import Now
 from django.utils import timezone
 from pytest_django import Settings
 
+from abm.beat import Clock
 from jobs.lease import give_up, hold
 from jobs.models import Lease, Process
 from jobs.presence import Presence, present
@@ -52,6 +54,38 @@ def test_only_the_clock_of_the_database_counts(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(timezone, "now", lambda: timezone.datetime(2099, 1, 1))  # type: ignore[attr-defined]
 
     assert not hold("link", "second", seconds=60)
+
+
+def test_after_the_clock_was_put_back_a_lease_lasts_no_longer() -> None:
+    hold("link", "first", seconds=60)
+    Lease.objects.update(expires_at=Now() + timedelta(hours=1))
+
+    assert not hold("link", "second", seconds=60)
+
+    assert not Lease.objects.filter(expires_at__gt=Now() + timedelta(seconds=60)).exists()
+
+
+def test_the_clock_rings_on_when_it_was_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    celery = Celery("test", set_as_current=False)
+    celery.conf.beat_schedule = {"t": {"task": "jobs.sweep", "schedule": 5.0}}
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    monkeypatch.setattr(celery, "now", lambda: now)
+    monkeypatch.setattr("abm.beat.time.time", lambda: now.timestamp())
+    rung: list[datetime] = []
+    clock = Clock(app=celery)
+    monkeypatch.setattr(clock, "apply_entry", lambda entry, producer: rung.append(now))
+    monkeypatch.setattr(Clock, "producer", None)
+
+    def tick_at(moment: datetime) -> None:
+        nonlocal now
+        now = moment
+        clock.tick()
+
+    noon = now
+    for minute in (0, 1, -60, -59):
+        tick_at(noon + timedelta(minutes=minute))
+
+    assert [(at - noon) // timedelta(minutes=1) for at in rung] == [1, -59]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -48,6 +48,34 @@ def test_a_job_of_this_process_outlives_a_long_sleep_of_the_machine() -> None:
     assert sweep(alive={job.pk}) == []
 
 
+def test_a_clock_that_differs_from_the_database_s_ends_no_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_job("running")
+    ahead = timezone.now() + timedelta(hours=1)
+    monkeypatch.setattr(timezone, "now", lambda: ahead)
+
+    assert sweep() == []
+
+
+def test_after_the_clock_was_put_back_a_dead_worker_is_still_noticed() -> None:
+    job = make_job("running", heartbeat_at=ago(-3_600))
+
+    assert sweep() == []
+
+    job.refresh_from_db()
+    assert job.heartbeat_at is not None
+    assert job.heartbeat_at < timezone.now() + timedelta(seconds=1)
+
+
+def test_a_ring_of_before_the_clock_was_put_back_counts_for_nothing(rung: list[int]) -> None:
+    job = make_job("queued", rung_at=ago(-3_600))
+
+    sweep()
+
+    assert rung == [job.pk]
+
+
 def test_a_job_that_nobody_took_is_rung_for_again(rung: list[int]) -> None:
     forgotten = make_job("queued", rung_at=ago(60))
     never_rung = make_job("queued", rung_at=None)
