@@ -11,13 +11,14 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import DisallowedHost
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render, resolve_url
 from django.utils.deprecation import MiddlewareMixin
 
 from accounts.refused import Refused
 from accounts.rest import is_api, problem
+from jobs import database
 
 log = logging.getLogger(__name__)
 
@@ -75,25 +76,29 @@ class FullDiskMiddleware(MiddlewareMixin):
     """A full disk is nobody's mistake: it gets a sentence with the way out, and 507."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not _is_full_disk(exception):
+        place = _full_place(exception)
+        if not place:
             return None
-        log.error("the disk of %s is full: %s", settings.DATA_DIR, exception)
+        log.error("%s is full: %s", place, exception)
         refused = Refused(
             "DISK_FULL",
-            f"The disk that holds {settings.DATA_DIR} is full, so this was not saved. "
-            "Free some space there, then try again.",
+            f"{place} is full, so this was not saved. Free some space there, then try again.",
             status=507,
         )
         return answer_of(request, refused)
 
 
-def _is_full_disk(error: Exception) -> bool:
+def _full_place(error: Exception) -> str:
+    """Which disk is full; nothing if the error is another."""
     if isinstance(error, OSError):
-        return error.errno in {errno.ENOSPC, errno.EDQUOT}
-    text = str(error)
-    return isinstance(error, DatabaseError) and (
-        "disk is full" in text or "No space left on device" in text
-    )
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    else:
+        is_full = database.is_full(error)
+    if not is_full:
+        return ""
+    if isinstance(error, DatabaseError) and connection.vendor == "postgresql":
+        return "The disk of PostgreSQL"
+    return f"The disk that holds {settings.DATA_DIR}"
 
 
 def answer_of(request: HttpRequest, refused: Refused) -> HttpResponse:

@@ -20,7 +20,7 @@ from engines.update_work import recover_update
 from hosts.runners.base import EngineFailed, RunnerError
 from hosts.work import runner_of
 from jobs import services as job_services
-from jobs.database import reach
+from jobs.database import passes, reach
 from jobs.heart import being_done
 from jobs.lease import looked_lately
 from jobs.models import Job
@@ -110,12 +110,17 @@ def still_serves(engine: Engine) -> bool:
 
 @contextmanager
 def settled(job: Job, engine: Engine) -> Iterator[None]:
-    """A mistake of abm's own leaves no engine on its way for ever."""
+    """A mistake of abm's own leaves no engine on its way for ever.
+
+    One whose job begins anew stays on its way, because only that job knows where to.
+    """
     try:
         yield
     except (WorkFailed, Cancelled):
         raise
-    except Exception:
+    except Exception as error:
+        if passes(error) and job.action not in (*Job.ONCE, Job.Action.INSTALL):
+            raise
         reach()
         engine.refresh_from_db(fields=["state"])
         if engine.state in UNSETTLED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from engines.models import Engine
 from engines.noting import named
-from jobs.database import reach
+from jobs.database import insist
 from jobs.events import announce
 
 S = Engine.State
@@ -60,20 +61,28 @@ def change_state(
         values = {**GONE, **values}
     if state != S.FAILED:
         values = {"error": "", "error_code": "", "error_detail": "", **values}
-    reach()
-    now = timezone.now()
-    with transaction.atomic():
-        moved = Engine.objects.filter(pk=engine.pk, state__in=sources).update(
-            state=state, state_at=now, seen_at=now, state_text=text, updated_at=now, **values
-        )
-        if moved:
-            told = {**named(engine), "state": state, "was": engine.state, "reason": reason}
-            if state == S.RUNNING:
-                told |= {"port": engine.port, "model": values.get("loaded_model", "")}
-            elif state == S.FAILED:
-                error = str(values.get("error", ""))[:MOST_TOLD]
-                told |= {"error": error, "code": values.get("error_code", "")}
-            announce("engines", "engine.changed", text=event, **told)
+    columns = {**values, "state": state, "state_text": text}
+    moved = insist(partial(_move, engine, columns, sources, event=event, reason=reason))
     if moved:
-        engine.refresh_from_db()
+        insist(engine.refresh_from_db)
+    return moved
+
+
+@transaction.atomic
+def _move(
+    engine: Engine, columns: dict[str, Any], sources: set[str], *, event: str, reason: str
+) -> bool:
+    now = timezone.now()
+    moved = Engine.objects.filter(pk=engine.pk, state__in=sources).update(
+        state_at=now, seen_at=now, updated_at=now, **columns
+    )
+    if moved:
+        state = columns["state"]
+        told = {**named(engine), "state": state, "was": engine.state, "reason": reason}
+        if state == S.RUNNING:
+            told |= {"port": engine.port, "model": columns.get("loaded_model", "")}
+        elif state == S.FAILED:
+            error = str(columns.get("error", ""))[:MOST_TOLD]
+            told |= {"error": error, "code": columns.get("error_code", "")}
+        announce("engines", "engine.changed", text=event, **told)
     return bool(moved)

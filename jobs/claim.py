@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from jobs.database import insist, patient
 from jobs.events import ORIGIN, announce
 from jobs.models import Job
 from jobs.services import ring
@@ -28,7 +29,8 @@ def claim(job_id: int) -> Job | None:
         if not taken:
             return None
         announce("jobs", "job.changed", pk=job_id, status=Job.Status.RUNNING)
-    job.refresh_from_db()
+    with patient():
+        insist(job.refresh_from_db)
     return job
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +18,7 @@ from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
 
 from jobs.claim import claim, hand_on, ring_next
-from jobs.database import is_away, patient, reach
+from jobs.database import insist, passes, patient
 from jobs.events import announce, hint
 from jobs.heart import heart_of_this_process
 from jobs.models import Job, JobLine
@@ -26,7 +27,8 @@ from jobs.transfer import Transfer, ended
 
 log = logging.getLogger(__name__)
 
-AWAY = "The database was away while this ran. Nothing is stuck: press Retry."
+AWAY = "The database was away, or full, while this ran. Nothing is stuck: press Retry."
+ANEW = "The database was away, or full, in the midst of this; it begins anew."
 MISTAKE = "abm made a mistake here; its log has the details. Retry, or report it."
 FIRST_LINES, LAST_LINES = 2_000, 8_000
 MAX_LINE = 4_000
@@ -125,14 +127,22 @@ class JobRun:
     def child(self, pid: int | None, created: float | None) -> None:
         """Remember a process that a later abm must end if this one is killed."""
         self.job.child_pid, self.job.child_created = pid, created
-        reach()
-        Job.objects.filter(pk=self.job.pk).update(child_pid=pid, child_created=created)
+        row = Job.objects.filter(pk=self.job.pk)
+        insist(partial(row.update, child_pid=pid, child_created=created))
 
     def flush(self) -> None:
         """Write what has gathered: lines, steps, the bar; and beat.
 
-        A database that is away keeps nobody from working: what gathered is written later.
+        A database that is away, or full, keeps nobody from working: it is written later.
         """
+        try:
+            self._write_down()
+        except (OperationalError, InterfaceError) as error:
+            if not passes(error) or connection.in_atomic_block:
+                raise
+            connection.close()  # the next one is a new one
+
+    def _write_down(self) -> None:
         with self._lock:
             lines, self._lines = self._lines, []
             dirty, self._dirty = self._dirty, False
@@ -145,15 +155,12 @@ class JobRun:
             self._beat(values)
             if lines:
                 self._write(lines, number)
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, InterfaceError):
             with self._lock:
                 self._lines[:0] = lines
                 self._dirty |= dirty
                 self._beaten = 0.0
-            if not is_away(error) or connection.in_atomic_block:
-                raise
-            connection.close()  # the next one is a new one
-            return
+            raise
         if dirty:
             hint("jobs", "job.progressed", pk=job.pk)
         if dirty or lines:
@@ -182,53 +189,66 @@ class JobRun:
         self, status: Job.Status, *, code: str = "", error: str = "", detail: str = ""
     ) -> None:
         """End the job once; a job that the sweep ended stays ended."""
-        with patient():
-            reach()
-        now = timezone.now()
-        self.flush()
         steps = self.job.steps
         if status != Job.Status.SUCCEEDED and not any(step.get("is_failed") for step in steps):
             self.fail_step()
         if steps and not steps[-1].get("finished_at"):
-            steps[-1]["finished_at"] = now.isoformat()
+            steps[-1]["finished_at"] = timezone.now().isoformat()
         if status == Job.Status.SUCCEEDED:
             self.job.percent = 100
-        with transaction.atomic():
-            is_ours = Job.objects.filter(pk=self.job.pk, status=Job.Status.RUNNING).update(
-                status=status,
-                finished_at=now,
-                steps=steps,
-                percent=self.job.percent,
-                rate=None,
-                transfer=ended(self.job.transfer, is_good=status == Job.Status.SUCCEEDED),
-                error_code=code,
-                error=error,
-                error_detail=detail,
-                child_pid=None,
-                child_created=None,
-            )
-            if is_ours:
-                words = {Job.Status.SUCCEEDED: "is done", Job.Status.CANCELLED: "was cancelled"}
-                told = f"{self.job} {words.get(status, 'failed: ' + error)}"
-                announce("jobs", "job.changed", text=told, pk=self.job.pk, status=status)
-                hint(f"job-{self.job.pk}", "job.changed", pk=self.job.pk)
-        ring_next(self.job)
+        with patient():
+            insist(self._write_down)
+            insist(partial(self._end, status, code=code, error=error, detail=detail))
+            insist(partial(ring_next, self.job))
+
+    @transaction.atomic
+    def _end(self, status: Job.Status, *, code: str, error: str, detail: str) -> None:
+        is_ours = Job.objects.filter(pk=self.job.pk, status=Job.Status.RUNNING).update(
+            status=status,
+            finished_at=timezone.now(),
+            steps=self.job.steps,
+            percent=self.job.percent,
+            rate=None,
+            transfer=ended(self.job.transfer, is_good=status == Job.Status.SUCCEEDED),
+            error_code=code,
+            error=error,
+            error_detail=detail,
+            child_pid=None,
+            child_created=None,
+        )
+        if not is_ours:
+            return
+        words = {Job.Status.SUCCEEDED: "is done", Job.Status.CANCELLED: "was cancelled"}
+        told = f"{self.job} {words.get(status, 'failed: ' + error)}"
+        announce("jobs", "job.changed", text=told, pk=self.job.pk, status=status)
+        hint(f"job-{self.job.pk}", "job.changed", pk=self.job.pk)
+
+    def begin_anew(self) -> bool:
+        """Let it be done from the start, because the database was away or full in its midst.
+
+        False if that may do harm, or if somebody wants its end.
+        """
+        if self.job.action in Job.ONCE:
+            return False
+        self.line(ANEW)
+        with patient():
+            insist(self._write_down)
+            return insist(partial(hand_on, self.job))
 
 
 @contextmanager
 def running(job_id: int) -> Iterator[JobRun | None]:
     """Claim a job and do it in the block; None if it is not ours to do.
 
-    WorkFailed and Cancelled end the job with their sentence and go no further; anything else is
-    a bug: the job fails, and the error goes on to the log.
+    WorkFailed and Cancelled end the job with their sentence and go no further. A database that was
+    away has it begin anew. Anything else is a bug: the job fails, the error goes on to the log.
     """
     job = claim(job_id)
     if job is None:
         yield None
         return
     with patient():
-        reach()
-        run = JobRun(job)
+        run = insist(partial(JobRun, job))
     heart = heart_of_this_process()
     with heart.lock:
         heart.runs[job.pk] = run
@@ -238,21 +258,32 @@ def running(job_id: int) -> Iterator[JobRun | None]:
     except Cancelled as stop:
         run.line(stop.message)
         run.flush()
-        if run.is_handed_on and hand_on(job):
-            return
+        with patient():
+            if run.is_handed_on and insist(partial(hand_on, job)):
+                return
         run.finish(Job.Status.CANCELLED, code="CANCELLED", error=stop.message)
     except WorkFailed as error:
         run.line(error.message)
         run.finish(Job.Status.FAILED, code=error.code, error=error.message, detail=error.detail)
     except BaseException as bug:
-        if is_away(bug):
-            run.finish(Job.Status.FAILED, code="DATABASE_AWAY", error=AWAY, detail=str(bug))
-        else:
-            name = type(bug).__name__
-            run.finish(Job.Status.FAILED, code="UNEXPECTED", error=MISTAKE, detail=name)
+        if _begins_anew(run, bug):
+            return
         raise
     else:
         run.finish(Job.Status.SUCCEEDED)
     finally:
         with heart.lock:
             heart.runs.pop(job.pk, None)
+
+
+def _begins_anew(run: JobRun, bug: BaseException) -> bool:
+    """End the job by a bug; or have it done again, if it was the database. Whether it is."""
+    if not passes(bug):
+        detail = type(bug).__name__
+        run.finish(Job.Status.FAILED, code="UNEXPECTED", error=MISTAKE, detail=detail)
+        return False
+    if run.begin_anew():
+        log.warning("%s begins anew: %s", run.job, str(bug).strip())
+        return True
+    run.finish(Job.Status.FAILED, code="DATABASE_AWAY", error=AWAY, detail=str(bug))
+    return False

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 
 import pytest
+from django.db.utils import OperationalError
 from django.utils import timezone
 
-from jobs import work
+from jobs import database, work
 from jobs.heart import being_done
 from jobs.models import Job, JobLine
 from jobs.outcome import Cancelled, WorkFailed
@@ -224,4 +225,48 @@ def test_a_database_that_is_away_for_a_moment_stops_no_heart(
         eventually(lambda: (fresh(job).heartbeat_at or begun) > begun)
 
     assert failed
+    assert fresh(job).status == Job.Status.SUCCEEDED
+
+
+FULL = "could not extend file: No space left on device"
+
+
+def test_a_job_whose_database_was_full_in_its_midst_waits_again(job: Job) -> None:
+    with running(job.pk) as run:
+        assert run
+        raise OperationalError(FULL)
+
+    again = fresh(job)
+    assert (again.status, again.worker, again.error) == (Job.Status.QUEUED, "", "")
+    assert "begins anew" in "".join(again.lines.values_list("text", flat=True))
+
+
+def test_a_change_of_images_is_not_begun_again_by_itself(job: Job) -> None:
+    Job.objects.filter(pk=job.pk).update(action=Job.Action.UPDATE)
+
+    with pytest.raises(OperationalError), running(job.pk):
+        raise OperationalError(FULL)
+
+    ended = fresh(job)
+    assert (ended.status, ended.error_code) == (Job.Status.FAILED, "DATABASE_AWAY")
+    assert "press Retry" in ended.error
+
+
+def test_the_end_of_a_job_is_written_when_there_is_room_again(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOOK_SECONDS", 0.001)
+    whole, failed = JobRun._end, []
+
+    def end(run: JobRun, status: Job.Status, **how: str) -> None:
+        if len(failed) < 2:
+            failed.append(status)
+            raise OperationalError(FULL)
+        whole(run, status, **how)
+
+    monkeypatch.setattr(JobRun, "_end", end)
+    with running(job.pk):
+        pass
+
+    assert len(failed) == 2
     assert fresh(job).status == Job.Status.SUCCEEDED
