@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from engines.away import going_on_later
@@ -112,8 +113,9 @@ def read_definition_again(run: JobRun, engine: Engine) -> None:
 
 
 def _become_default_if_first(engine: Engine) -> None:
-    with transaction.atomic():
-        same = Engine.objects.filter(engine_type=engine.engine_type, is_default=True)
+    same = Engine.objects.filter(engine_type=engine.engine_type, is_default=True)
+    # Another install may end in the same moment; then that one is the first.
+    with suppress(IntegrityError), transaction.atomic():
         if not same.exists():
             Engine.objects.filter(pk=engine.pk).update(is_default=True)
 

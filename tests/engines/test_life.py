@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 
 import pytest
+from django.db.models import QuerySet
 
 from accounts.refused import Refused
 from catalog.models import Variant
-from engines import observe, services
+from engines import observe, services, work
 from engines.models import Engine
 from engines.recovery import recover
 from engines.spec import spec_of
@@ -23,6 +24,7 @@ from hosts.work import runner_of
 from jobs import services as job_services
 from jobs.models import Event, Job, JobLine
 from tests.engines.conftest import TINY, Do
+from tests.engines.factories import make_engine
 
 pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
 S = Engine.State
@@ -314,3 +316,14 @@ def test_the_same_name_from_another_source_is_refused(
 
     with pytest.raises(Refused, match="already has an engine named tiny"):
         services.install_engine(variant, host=host, user=None)
+
+
+def test_of_two_installs_that_end_in_one_moment_one_is_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = make_engine(is_default=True), make_engine()
+    monkeypatch.setattr(QuerySet, "exists", lambda _: False)  # as the second saw it
+
+    work._become_default_if_first(second)
+
+    assert list(Engine.objects.filter(is_default=True)) == [first]
