@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,14 @@ def has_postgres() -> bool:
 
 def has_redis() -> bool:
     return program("redis-server") is not None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server keeps its data, and what else its environment has."""
+
+    folder: Path | None = None
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 class Server:
@@ -64,9 +73,10 @@ def postgres() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[Server]:
+def postgres_server(place: Place | None = None) -> Iterator[Server]:
     """The same, to be ended (SIGINT closes every connection at once) and started again."""
-    folder = Path(tempfile.mkdtemp(prefix="abm-pg-"))
+    place = place or Place()
+    folder = Path(tempfile.mkdtemp(prefix="abm-pg-", dir=place.folder))
     user = _unprivileged()
     if user is not None:
         shutil.chown(folder, user)
@@ -84,7 +94,8 @@ def postgres_server() -> Iterator[Server]:
     options = "-c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
     command = [binary, "-D", data, "-k", str(folder), *options.split()]
     url = f"postgres://abm@/postgres?host={folder}"
-    server = Server(url, command, folder, ".s.PGSQL.5432", user=user, cwd=folder)
+    environment = os.environ | place.environment
+    server = Server(url, command, folder, ".s.PGSQL.5432", user=user, cwd=folder, env=environment)
     try:
         server.start()
         yield server

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from tests.browser.server import ROOT, free_port
-from tests.servers import Server, postgres_server, redis_server
+from tests.servers import Place, Server, postgres_server, redis_server
 
 NAME, PASSWORD = "ada", "correct horse battery"
 READY_SECONDS, PUSH_SECONDS, STOP_SECONDS = 30.0, 10.0, 30.0
@@ -92,9 +92,9 @@ class Apart:
 
 
 @contextlib.contextmanager
-def apart(folder: Path, **more: str) -> Iterator[Apart]:
+def apart(folder: Path, *, place: Place | None = None, **more: str) -> Iterator[Apart]:
     """PostgreSQL and Redis, and a place for parts, which are killed at the end."""
-    with postgres_server() as database, redis_server() as broker:
+    with postgres_server(place) as database, redis_server() as broker:
         made = Apart(folder, database=database, broker=broker, **more)
         try:
             yield made
