@@ -18,14 +18,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from accounts.models import User
+from accounts.plain import NAMED, PLAIN
 from accounts.refused import Refused
 from accounts.roles import require_role
 
 BREAKS = re.compile(r"[;%\x00-\x1f\x7f\u2028\u2029]")
-PLAIN = r"^[^\x00-\x1f\x7f]*$"
-"""No control characters: no name, address or path of ours has any."""
 Text = Annotated[str, Field(max_length=500, pattern=PLAIN)]
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=PLAIN)]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=NAMED)]
 
 
 def _whole(value: Any) -> Any:

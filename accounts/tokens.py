@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.audit import note
 from accounts.models import ApiToken, User
+from accounts.plain import is_name
 from accounts.refused import Refused
 from accounts.roles import ORDER, has_role, require_role
 from accounts.services import checked_role
@@ -97,7 +98,7 @@ def _is_old(used: datetime, now: datetime) -> bool:
 
 def _checked_name(name: str) -> str:
     name = name.strip()
-    if not name or len(name) > 100 or not name.isprintable():
+    if not is_name(name):
         raise Refused("TOKEN_INVALID", "A token's name has 1 to 100 characters.", status=400)
     return name
 

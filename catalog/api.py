@@ -10,8 +10,9 @@ from ninja import Path, Query, Router
 from pydantic import Field
 
 from accounts.models import User
+from accounts.plain import PLAIN, UNSEEN
 from accounts.refused import Refused
-from accounts.rest import PLAIN, Id, Name, Shape, Text, Wish, bytes_of, endpoint, person
+from accounts.rest import Id, Name, Shape, Text, Wish, bytes_of, endpoint, person
 from catalog import services
 from catalog.models import CatalogEntry, CatalogSource, Variant
 from catalog.queries import CatalogFilter, entries_page, known
@@ -48,7 +49,17 @@ class SourceWish(Wish):
     """A catalog at an address."""
 
     name: Name
-    url: Annotated[str, Field(min_length=1, max_length=500, pattern=PLAIN)]
+    url: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=500,
+            pattern=PLAIN,
+            json_schema_extra={
+                "pattern": rf"^ *[hH][tT][tT][pP][sS]?://[^\s/?#{UNSEEN}][^{UNSEEN}]*$"
+            },
+        ),
+    ]
     allows_private_addresses: bool = False
 
 

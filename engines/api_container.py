@@ -50,7 +50,7 @@ class EnvironmentAnswer(Shape):
 class VariableWish(Wish):
     """A variable as it is to be. A secret without a value keeps the one it has."""
 
-    name: Text
+    name: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     value: Value = ""
     is_secret: bool = False
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from django.http import HttpRequest, HttpResponseBase, QueryDict
 from ninja import Router
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from accounts.models import User
 from accounts.rest import Shape, Text, VariantId, Wish, bytes_of, endpoint, person
@@ -21,9 +21,22 @@ Mode = Literal["none", "all", "chosen"]
 class GpuWish(Wish):
     """`none` keeps it on the CPU; `chosen` gives it the cards of these UUIDs and no other."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"mode": {"const": "chosen"}}},
+            "then": {"required": ["uuids"], "properties": {"uuids": {"minItems": 1}}},
+        }
+    )
+
     mode: Mode
     uuids: list[Text] = Field(default=[], max_length=64)
     forbids_cpu: bool = Field(False, description="Whether taking the CPU instead is a failure.")
+
+    @model_validator(mode="after")
+    def _chosen_are_named(self) -> Self:
+        if self.mode == "chosen" and not self.uuids:
+            raise ValueError("Name at least one card in uuids, or choose none or all.")
+        return self
 
 
 class CardChoice(Shape):

@@ -10,8 +10,9 @@ from ninja import Router
 from pydantic import Field, ValidationError
 
 from accounts.models import User
+from accounts.plain import PLAIN
 from accounts.refused import Refused
-from accounts.rest import PLAIN, Shape, Text, Wish, bytes_of, endpoint, person
+from accounts.rest import Name, Shape, Text, Wish, bytes_of, endpoint, person
 from catalog.definition import EngineDefinition
 from catalog.reading import reason_of
 from engines.api_naming import require_docker_now, said_as
@@ -24,10 +25,23 @@ from jobs.models import Job
 
 router = Router(tags=["images"], by_alias=True)
 OPERATOR = User.Role.OPERATOR
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+IMAGE = rf"^ *([a-zA-Z0-9.:\[\]-]+/)?{_PART}(/{_PART})*$"
+TAG = r"^[A-Za-z0-9_][A-Za-z0-9_.-]* *$"
+"""For the document: another one is a 400 with a sentence, not a 422."""
 Image = Annotated[
-    str, Field(min_length=1, max_length=400, pattern=PLAIN, examples=["ghcr.io/me/my-voice"])
+    str,
+    Field(
+        min_length=1,
+        max_length=400,
+        pattern=PLAIN,
+        examples=["ghcr.io/me/my-voice"],
+        json_schema_extra={"pattern": IMAGE},
+    ),
 ]
-Tag = Annotated[str, Field(min_length=1, max_length=128, pattern=PLAIN)]
+Tag = Annotated[
+    str, Field(min_length=1, max_length=128, pattern=PLAIN, json_schema_extra={"pattern": TAG})
+]
 Values = dict[str, Any]
 
 
@@ -54,7 +68,7 @@ class RegisterWish(Wish):
 
     docker_image: Image
     docker_tag: Tag
-    display_name: Annotated[str, Field(min_length=1, max_length=100, pattern=PLAIN)]
+    display_name: Name
     engine_type: Literal["tts", "stt", "text", "audio"]
     supported_languages: list[str] = Field(default=[], max_length=300)
     requires_gpu: bool = False

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.audit import note
 from accounts.models import User
+from accounts.plain import is_name
 from accounts.refused import Refused
 from accounts.roles import require_role
 from engines.model_places import models_root, samples_place
@@ -37,7 +38,7 @@ def add_sample(*, name: str, data: bytes, user: User) -> Sample:
     """
     require_role(user, User.Role.OPERATOR)
     name = " ".join(name.split())
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+    if not is_name(name, most=LONGEST_NAME):
         raise Refused("SAMPLE_NAME_INVALID", "A sample's name has 1 to 60 characters.", status=400)
     if len(data) > MOST_BYTES:
         raise Refused("SAMPLE_TOO_LARGE", "A sample has at most 50 MB. Shorten it.", status=413)

@@ -93,7 +93,7 @@ def change_host(request: HttpRequest, host_id: HostId, wish: HostWish) -> HttpRe
 def _move(host: Host, wish: HostWish, user: User) -> None:
     access = RemoteAccess.objects.select_related("host").filter(host=host).first()
     if access is None:
-        raise Refused("HOST_NOT_REMOTE", f"{host} is part of this machine.", status=400)
+        raise Refused("HOST_NOT_REMOTE", f"{host} is part of this machine.")
     is_always_on = access.is_always_on if wish.is_always_on is None else wish.is_always_on
     url = access.address if wish.ssh_url is None else wish.ssh_url
     remote.change_remote(access, url=url, is_always_on=is_always_on, user=user)

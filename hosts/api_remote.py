@@ -14,8 +14,9 @@ from ninja import Router
 from pydantic import Field
 
 from accounts.models import User
+from accounts.plain import PLAIN, UNSEEN
 from accounts.refused import Refused
-from accounts.rest import PLAIN, HostId, Name, Said, Shape, Text, Wish, bytes_of, endpoint, person
+from accounts.rest import HostId, Name, Said, Shape, Text, Wish, bytes_of, endpoint, person
 from accounts.secrets import SecretUnreadable
 from hosts import remote
 from hosts.api import found
@@ -28,7 +29,18 @@ from hosts.ssh.keys import opened
 
 router = Router(tags=["hosts"], by_alias=True)
 ADMIN = User.Role.ADMIN
-Url = Annotated[str, Field(min_length=1, max_length=300, pattern=PLAIN, examples=["ssh://me@box"])]
+WAY = rf"^ *([sS][sS][hH]://)?[^\s@/{UNSEEN}]+@[^\s@/{UNSEEN}]+/* *$"
+"""For the document: another one is the contract's 400, not a 422."""
+Url = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=300,
+        pattern=PLAIN,
+        examples=["ssh://me@box"],
+        json_schema_extra={"pattern": WAY},
+    ),
+]
 
 
 class PrepareWish(Wish):

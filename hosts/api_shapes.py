@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from accounts.rest import PLAIN, Name, Shape, Text, Wish
+from accounts.plain import PLAIN
+from accounts.rest import Name, Shape, Text, Wish
 from hosts.models import Host
 
 ORDER = {Host.Type.SUBPROCESS: 0, Host.Type.DOCKER_LOCAL: 1, Host.Type.DOCKER_REMOTE: 2}

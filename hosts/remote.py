@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.audit import note
 from accounts.models import User
+from accounts.plain import is_name
 from accounts.refused import Refused
 from accounts.roles import require_role
 from hosts.models import Host, RemoteAccess
@@ -59,7 +60,7 @@ def begin_adding(*, name: str, url: str, user: User) -> RemoteAccess:
 
 def _checked_name(name: str) -> str:
     name = " ".join(name.split())
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+    if not is_name(name, most=LONGEST_NAME):
         raise Refused("HOST_NAME_INVALID", "A host's name has 1 to 100 characters.", status=400)
     return name
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.audit import columns, note
 from accounts.models import User
+from accounts.plain import is_name
 from accounts.refused import Refused
 from accounts.roles import require_role
 from hosts.models import Host
@@ -74,7 +75,7 @@ def rename_host(host: Host, *, name: str, user: User | None) -> Host:
     """Give a host another name. Raises Refused HOST_NAME_INVALID for an empty or long one."""
     require_role(user, User.Role.ADMIN)
     name = name.strip()
-    if not name or len(name) > 100:
+    if not is_name(name):
         raise Refused("HOST_NAME_INVALID", "A host's name has 1 to 100 characters.", status=400)
     before = columns(host, "display_name")
     note("host.rename", host, user=user, before=before, after={"display_name": name})

@@ -16,6 +16,7 @@ from abm.notify.senders import readable
 from abm.notify.work import TOPIC
 from accounts.audit import columns, note
 from accounts.models import User
+from accounts.plain import is_name
 from accounts.refused import Refused
 from accounts.roles import require_role
 from accounts.secrets import encrypted
@@ -108,7 +109,7 @@ def test_target(target: NotifyTarget, *, user: User | None) -> Delivery:
 
 def _fill(target: NotifyTarget, wish: Wish) -> None:
     name = wish.name.strip()
-    if not name or len(name) > 100 or not name.isprintable():
+    if not is_name(name):
         raise _invalid("A name has 1 to 100 characters.")
     target.name = name
     if wish.url:

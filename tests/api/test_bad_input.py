@@ -97,6 +97,13 @@ def test_a_name_is_kept_as_it_is_or_refused(program: Program, docker: Host, tric
     assert "Set-Cookie" not in answer.headers
 
 
+def test_no_name_has_signs_that_nobody_sees(program: Program, docker: Host) -> None:
+    for name in ("gpu\u202exob", "gpu\u200bbox", "gpu\u0085box", "\ufeffgpu", " "):
+        renamed = program.patch("/api/engine-hosts/docker:local", {"name": name})
+        assert renamed.status_code == 422, name
+        assert program.post("/api/tokens", {"name": name}).status_code == 422, name
+
+
 @pytest.mark.parametrize(
     "body",
     [
