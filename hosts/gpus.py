@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -11,9 +13,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from hosts.gpu import history
+from hosts.gpu.asking import is_program_here
 from hosts.gpu.holding import Share
 from hosts.gpu.values import CardReading, Inventory
 from hosts.models import Gpu, Host
+from hosts.runners.docker.card_helper import PROGRAM
+from hosts.runners.docker.system import read_system
 from jobs.events import hint
 
 ASKED_FOR = timedelta(seconds=15)
@@ -102,3 +107,19 @@ def _seen(host: Host) -> bool | None:
     if any(card.get("has_driver") for card in cards or ()):
         return True
     return None if cards is None or host.gpu_text else False
+
+
+def is_helped(host: Host) -> bool:
+    """Whether the cards of a local Docker can be read by its API alone, in a container."""
+    if host.host_type != Host.Type.DOCKER_LOCAL or not host.facts.get("has_gpu_runtime"):
+        return False
+    if not host.facts.get("is_on_this_machine"):
+        return True
+    is_outside = host.facts.get("hostname", platform.node()) != platform.node()
+    return is_outside and _is_blind()
+
+
+@functools.cache
+def _is_blind() -> bool:
+    """abm's own container was started without the cards; that stays so while it lives."""
+    return read_system().is_container and not is_program_here(PROGRAM)

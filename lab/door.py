@@ -42,13 +42,14 @@ def _carry(near: socket.socket, port: int) -> None:
         return
     with near, far:
         far.settimeout(None)
-        back = threading.Thread(target=_pump, args=(far, near), daemon=True)
+        back = threading.Thread(target=pump, args=(far, near), daemon=True)
         back.start()
-        _pump(near, far)
+        pump(near, far)
         back.join()
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Carry what comes until it ends, and say so to the other side."""
     with contextlib.suppress(OSError):
         while data := source.recv(CHUNK_BYTES):
             sink.sendall(data)

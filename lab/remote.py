@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from lab import network, simulated_card, simulated_smi
+from lab import network, simulated_card
 from lab.daemon import Daemon
 from lab.place import PROJECT, SYSTEM_PATH, LabError, program
 from lab.room import USER, Room
@@ -142,7 +141,8 @@ class Remote:
         self.room.start(state)
         self.room.join(state, self.bridge, f"{self.address}/24")
         if self.has_card:
-            _write_cards(self.room.programs)
+            # Users may not read the project.
+            simulated_card.write_for_others(self.room.programs, seen_as="/run/programs")
         self._open_door(state)
         self.start_sshd(state)
         self.start_docker(state)
@@ -233,13 +233,3 @@ class Remote:
                 said = state.log_tail(self.sshd)
                 raise LabError(f"sshd of {self.name} does not answer. It said last:\n{said}")
             time.sleep(POLL_SECONDS)
-
-
-def _write_cards(programs: Path) -> None:
-    """The simulated nvidia-smi, with its answers beside it: users may not read the project."""
-    shutil.copytree(simulated_smi.CARDS, programs / "cards", dirs_exist_ok=True)
-    file = simulated_smi.write(programs)
-    text = file.read_text().replace(str(simulated_smi.CARDS), "/run/programs/cards")
-    file.write_text(text.replace(str(programs), "/run/programs"))
-    for path in (programs, *programs.rglob("*")):
-        path.chmod(0o755 if path.is_dir() or path == file else 0o644)

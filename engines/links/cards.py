@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -12,14 +13,16 @@ from django.db.utils import DatabaseError
 
 from engines.links.holders import engines_by_pid
 from engines.models import Engine
+from engines.spec import spec_of
 from hosts.gpu.asking import Asker
 from hosts.gpu.holding import Share, shares_of
 from hosts.gpu.reading import CardReader, without_programs
 from hosts.gpu.values import Inventory
-from hosts.gpus import are_gpus_asked, write_gpus
+from hosts.gpus import are_gpus_asked, is_helped, write_gpus
 from hosts.models import Host
 from hosts.runners.base import RunnerError
 from hosts.runners.docker.system import read_system
+from hosts.work import runner_of
 from jobs.outcome import CancelToken
 
 log = logging.getLogger(__name__)
@@ -98,10 +101,21 @@ def hosts_here() -> list[Host]:
     return [
         host
         for host in Host.objects.filter(is_enabled=True, host_type__in=local)
-        if not host.is_docker or host.facts.get("is_on_this_machine")
+        if not host.is_docker or (host.facts.get("is_on_this_machine") and not is_helped(host))
     ]
 
 
 def _is_wanted(hosts: list[Host]) -> bool:
     alive = Engine.objects.filter(host__in=hosts, state__in=Engine.ALIVE)
     return alive.exists() or are_gpus_asked(hosts)
+
+
+def processes_on(host: Host) -> dict[int, int]:
+    """The engine's key by the number of each of its processes, as that host counts them."""
+    found: dict[int, int] = {}
+    engines = Engine.objects.filter(host=host, state__in=Engine.ALIVE, attached_url="")
+    with runner_of(host) as runner:
+        for engine in engines.select_related("host"):
+            with contextlib.suppress(RunnerError):  # it ended meanwhile
+                found |= dict.fromkeys(runner.processes(spec_of(engine)), engine.pk)
+    return found

@@ -14,7 +14,9 @@ from django.db import close_old_connections, connection
 from django.db.models import QuerySet
 from django.db.utils import DatabaseError
 
+from engines.links.cards import CardsLink
 from engines.links.figures import tell_from, tell_new
+from engines.links.helped_cards import HelpedCardsLink
 from engines.links.host import HostLink
 from engines.models import Engine
 from engines.observe import engine_ending, host_seen, start_kept
@@ -51,6 +53,17 @@ class DockerLink(HostLink):
         self._names: dict[str, str] = {}
         self._containers: dict[str, ContainerSeen] = {}
         self._are_all_seen = False
+
+    def run(self) -> None:
+        self.cards_link().start()
+        try:
+            super().run()
+        finally:
+            self.ended.cancel()
+
+    def cards_link(self) -> CardsLink:
+        """What reads the cards that are not this machine's own."""
+        return HelpedCardsLink(self.host_pk, self.connect, self.ended)
 
     def watch(self, host: Host) -> None:
         if not self._probe(host):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Callable
+from typing import Any
 
-from engines.links.cards import CardsLink, write
-from engines.models import Engine
-from engines.spec import spec_of
+from engines.links.cards import CardsLink, processes_on, write
+from engines.links.helped_cards import HelpedCards, end_for_good
 from hosts.gpu.holding import shares_of
 from hosts.gpu.reading import inventory_of_long
 from hosts.gpu.values import Inventory
 from hosts.models import Host
 from hosts.remote_links import link_of
-from hosts.runners.base import RunnerError
 from hosts.ssh.link import Link, LinkState
-from hosts.work import runner_of
 from jobs.outcome import CancelToken
 
 ANSWER_SECONDS = 5.0
@@ -27,10 +25,15 @@ class FarCardsLink(CardsLink):
 
     look_seconds = 3.0
 
-    def __init__(self, host_pk: int, ended: CancelToken) -> None:
+    def __init__(self, host_pk: int, connect: Callable[[Host], Any], ended: CancelToken) -> None:
         super().__init__(ended=ended)
         self.name = f"abm-cards-{host_pk}"
         self._host_pk = host_pk
+        self._helped = HelpedCards(connect)
+
+    def run(self) -> None:
+        super().run()
+        end_for_good(self._helped, self._host_pk)
 
     def hosts(self) -> list[Host]:
         host = Host.objects.filter(pk=self._host_pk, is_enabled=True).first()
@@ -39,17 +42,25 @@ class FarCardsLink(CardsLink):
 
     def read(self, hosts: list[Host]) -> None:
         for host in hosts:
-            inventory = read_far(link_of(host), host)
-            has_processes = bool(inventory.processes)
-            known = processes_on(host) if has_processes else {}
+            inventory = read_far(link_of(host), host, self._helped)
+            known = processes_on(host) if inventory.processes else {}
             write([host], inventory, shares_of(inventory, known, root=None))
 
 
-def read_far(link: Link, host: Host) -> Inventory:
-    """The cards as abm's key may ask for them. Raises RunnerError where the host is not there."""
+def read_far(link: Link, host: Host, helped: HelpedCards) -> Inventory:
+    """The cards as abm's key may ask for them, or else by Docker, which the key opens as well.
+
+    Raises RunnerError where the host is not there.
+    """
     said = link.run("cards", seconds=ANSWER_SECONDS)
     if said.status == NOT_FOUND:
-        return Inventory(None, None, _without(said.err or said.out, host), said.err)
+        words = _without(said.err or said.out, host)
+        if not host.facts.get("has_gpu_runtime"):
+            return Inventory(None, None, words, said.err)
+        found = helped.read(host)
+        if found.cards is not None:
+            return found
+        return Inventory(None, None, f"{words} {found.problem}", found.detail or said.err)
     text = said.out or said.err
     found = inventory_of_long(text)
     if any(card.is_mig for card in found.cards or ()):
@@ -65,14 +76,3 @@ def _without(text: str, host: Host) -> str:
     if host.facts.get("has_gpu_runtime"):
         return f"nvidia-smi is not installed on {host}. Install the NVIDIA driver with it."
     return ""
-
-
-def processes_on(host: Host) -> dict[int, int]:
-    """The engine's key by the number of each of its processes, as that host counts them."""
-    found: dict[int, int] = {}
-    engines = Engine.objects.filter(host=host, state__in=Engine.ALIVE, attached_url="")
-    with runner_of(host) as runner:
-        for engine in engines.select_related("host"):
-            with contextlib.suppress(RunnerError):  # it ended meanwhile
-                found |= dict.fromkeys(runner.processes(spec_of(engine)), engine.pk)
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engines.links.cards import CardsLink
 from engines.links.docker import AWAY_SECONDS, DockerLink
 from engines.links.far_cards import FarCardsLink
 from hosts.models import Host
@@ -19,12 +20,8 @@ LOOK_SECONDS = 1.0
 class RemoteLink(DockerLink):
     """Keeps the rows of a remote host's engines true while it is there, and waits while not."""
 
-    def run(self) -> None:
-        FarCardsLink(self.host_pk, self.ended).start()
-        try:
-            super().run()
-        finally:
-            self.ended.cancel()
+    def cards_link(self) -> CardsLink:
+        return FarCardsLink(self.host_pk, self.connect, self.ended)
 
     def connect(self, host: Host) -> Any:
         return connect(link_of(host).docker_address)

@@ -81,8 +81,17 @@ class Asker:
             self._stuck[program] = process
 
     def _find(self, name: str) -> str | None:
-        found = shutil.which(name, path=self._path)
-        if found or self._path is not None:
-            return found
-        places = (Path(folder) / name for folder in FOLDERS)
-        return next((str(place) for place in places if os.access(place, os.X_OK)), None)
+        return _found(name, self._path)
+
+
+def is_program_here(name: str) -> bool:
+    """Whether an Asker finds it on this machine, or in this container."""
+    return _found(name, None) is not None
+
+
+def _found(name: str, path: str | None) -> str | None:
+    found = shutil.which(name, path=path)
+    if found or path is not None:
+        return found
+    places = (Path(folder) / name for folder in FOLDERS)
+    return next((str(place) for place in places if os.access(place, os.X_OK)), None)

@@ -18,6 +18,7 @@ from engines.models import Engine
 from hosts.gpu.asking import Asker
 from hosts.gpu.reading import CardReader
 from hosts.gpu.values import Inventory
+from hosts.gpus import is_helped
 from hosts.models import Gpu, Host
 from hosts.queries import charts_of
 from hosts.runners.base import EngineStatus
@@ -82,6 +83,22 @@ def test_cards_are_rows_of_both_hosts_of_this_machine(link: CardsLink) -> None:
     assert (card.name, card.cuda) == ("NVIDIA GeForce RTX 3090 (simulated)", "12.4")
     assert (card.memory_used, card.others) == (8704 * MIB, 2)
     assert Host.objects.get(pk=docker.pk).has_gpu is True
+
+
+def test_what_abms_own_container_does_not_see_is_read_by_docker(
+    link: CardsLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local, docker = make_host(), docker_here()
+    outer = make_host(host_type=Host.Type.DOCKER_LOCAL, facts={**docker.facts, "hostname": "box"})
+    bare = make_host(host_type=Host.Type.DOCKER_LOCAL, facts={"is_on_this_machine": True})
+    far = make_host(host_type=Host.Type.DOCKER_LOCAL, facts={"has_gpu_runtime": True})
+    monkeypatch.setattr("hosts.gpus._is_blind", lambda: False)
+    assert [host for host in (local, docker, outer, bare, far) if is_helped(host)] == [far]
+
+    monkeypatch.setattr("hosts.gpus._is_blind", lambda: True)
+
+    assert [host for host in (local, docker, outer, bare, far) if is_helped(host)] == [outer, far]
+    assert hosts_here() == [local, docker, bare]
 
 
 def test_engines_and_others_hold_their_shares(

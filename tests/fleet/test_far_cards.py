@@ -66,3 +66,24 @@ def test_an_engine_there_holds_its_share(abm: FarAbm, own: OwnRemote) -> None:
 
     pk = abm.engine(ENGINE).pk
     assert [(row["engine"], row["memory"]) for row in holders()] == [(pk, 4300 * MIB)]
+
+
+def test_where_the_key_cannot_ask_docker_is_asked(abm: FarAbm, own: OwnRemote) -> None:
+    """Runs last: an engine is there by now, whose image the container is made of."""
+    (own.remote.room.programs / "nvidia-smi").unlink()
+    (before,) = abm.rows("hosts_gpu", "uuid = ?", CARD)
+
+    def is_read_again() -> bool:
+        (card,) = abm.rows("hosts_gpu", "uuid = ?", CARD)
+        return bool(card.read_at != before.read_at)
+
+    with contextlib.closing(own.remote.daemon.client()) as client:
+        abm.until(lambda: client.containers.list(filters={"label": "abm.cards"}), 40)
+        abm.until(is_read_again, 40)
+
+        assert abm.host.gpu_text == ""
+
+        abm.verb(ENGINE, "stop")
+        abm.until_state(ENGINE, "stopped")
+        abm.post(f"/hosts/{abm.host.pk}/skip/")
+        abm.until(lambda: not client.containers.list(filters={"label": "abm.cards"}), 20)

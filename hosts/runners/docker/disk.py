@@ -17,7 +17,7 @@ import docker
 from hosts.oci.reference import BadReference, ImageReference
 from hosts.runners.docker.images import inspect_image
 from hosts.runners.docker.kept_layers import LABEL as PARTIAL
-from hosts.runners.docker.labels import DEPLOYMENT, ENGINE
+from hosts.runners.docker.labels import CARDS, DEPLOYMENT, ENGINE
 from hosts.runners.docker.shared_layers import LayeredImage, bytes_of
 
 PATIENCE_SECONDS = 180.0
@@ -103,7 +103,9 @@ class Reclaimable:
 def disk_use(client: docker.APIClient, deployment: str, *, images: Collection[str] = ()) -> DiskUse:
     """Ask the daemon. `images` are those of the engines, by id or by any of their names."""
     said = usage(client)
-    rows, containers = said.get("Images") or [], said.get("Containers") or []
+    # Its own reader of cards holds nothing: it is made of another image then.
+    containers = [row for row in said.get("Containers") or [] if _label(row, CARDS) != deployment]
+    rows = said.get("Images") or []
     volumes = said.get("Volumes") or []
     layers = tuple(_layered(client, row) for row in rows)
     of_us = [row for row in containers if _label(row, DEPLOYMENT) == deployment]

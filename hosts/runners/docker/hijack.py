@@ -38,8 +38,9 @@ def hijacked(client: docker.APIClient, path: str, body: Mapping[str, object]) ->
     if not hasattr(wire, "fileno"):
         wire.close()
         raise HostNotReady(
-            "A shell cannot be opened over a pipe of Windows yet. Let Docker Desktop listen "
-            "on tcp://localhost:2375 too (Settings, General) and set DOCKER_HOST to that."
+            "Programs in containers cannot be spoken to over a pipe of Windows yet. Let Docker "
+            "Desktop listen on tcp://localhost:2375 too (Settings, General) and set DOCKER_HOST to "
+            "that."
         )
     content = json.dumps(body).encode()
     head = (

@@ -13,8 +13,9 @@ from docker.errors import ImageNotFound as NoSuchImage
 
 from hosts.oci.reference import BadReference, ImageReference
 from hosts.runners.base import EngineSpec, ImageNotFound, ImageState
+from hosts.runners.docker.card_helper import end_card_helpers
 from hosts.runners.docker.errors import FOREIGN
-from hosts.runners.docker.labels import container_of
+from hosts.runners.docker.labels import CARDS, container_of
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,9 @@ def remove_image(client: docker.APIClient, spec: EngineSpec) -> int:
     reference, container = reference_of(spec), container_of(spec)
     for name in dict.fromkeys((reference.canonical, container.image_id)):
         image = inspect_image(client, name) if name else None
-        if image is None or _is_used(client, str(image["Id"])):
+        if image is None or _is_used(client, str(image["Id"]), but_by=container.deployment):
             continue
+        end_card_helpers(client, container.deployment, image=str(image["Id"]))
         own = _own_bytes(client, image)
         with contextlib.suppress(NoSuchImage):
             freed += own if _remove(client, name) else 0
@@ -96,8 +98,12 @@ def _remove(client: docker.APIClient, name: str) -> bool:
     return any("Deleted" in line for line in answer or ())
 
 
-def _is_used(client: docker.APIClient, image: str) -> bool:
-    return any(row.get("ImageID") == image for row in client.containers(all=True))
+def _is_used(client: docker.APIClient, image: str, *, but_by: str) -> bool:
+    """By anything but this abm's own reader of cards, which is made of another one then."""
+    return any(
+        row.get("ImageID") == image and (row.get("Labels") or {}).get(CARDS) != but_by
+        for row in client.containers(all=True)
+    )
 
 
 def _own_bytes(client: docker.APIClient, image: Mapping[str, Any]) -> int:

@@ -20,6 +20,8 @@ IMAGE = "abm.image"
 """Id of the image that it was made from, as the daemon gave it."""
 PORT = "abm.port"
 """Where the engine listens inside."""
+CARDS = "abm.cards"
+"""Which abm's reader of cards it is (`card_helper`); it is no engine's."""
 VERSION = "abm.version"
 """The abm that made it."""
 NAME_DIGITS = 8

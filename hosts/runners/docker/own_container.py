@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from docker.errors import NotFound
+
 from hosts.runners.base import RunnerError
 from hosts.runners.docker.connection import connect
 from hosts.runners.docker.detection import detect
 from hosts.runners.docker.errors import FOREIGN, mapped
-from hosts.runners.docker.system import read_system
+from hosts.runners.docker.system import read_system, text_of
 
 AGAIN_SECONDS = 30.0
 
@@ -63,6 +65,20 @@ def own_id(mounts: str) -> str:
     """The id of the container whose /proc/self/mountinfo this is; empty where it tells none."""
     found = OWN_ID.search(mounts)
     return found[1] if found else ""
+
+
+def own_image(client: Any) -> str:
+    """The id of the image that abm itself runs from, on this daemon; empty where it has none.
+
+    Raises what docker-py raises.
+    """
+    if not read_system().is_container:
+        return ""
+    identity = own_id(text_of(Path("/proc/self/mountinfo")))
+    try:
+        return str(client.inspect_container(identity)["Image"]) if identity else ""
+    except NotFound:
+        return ""  # the daemon is another machine's
 
 
 def places_of(inspected: Mapping[str, Any]) -> tuple[Place, ...]:

@@ -14,6 +14,7 @@ import docker
 from docker.errors import APIError, NotFound
 
 from hosts.runners.base import RunnerError
+from hosts.runners.docker.card_helper import end_card_helpers
 from hosts.runners.docker.disk import DiskUse, ImageUse, Reclaimable, disk_use, usage
 from hosts.runners.docker.errors import explain
 from hosts.runners.docker.volumes import delete_volume
@@ -49,7 +50,8 @@ def reclaim(
     `images` are those of the engines, as for `disk_use`: an image that is neither among them nor
     bears our label is kept. Raises what docker-py raises when the host itself fails.
     """
-    work = _Reclaim(client, disk_use(client, deployment, images=images), host_name)
+    use = disk_use(client, deployment, images=images)
+    work = _Reclaim(client, use, deployment, host_name)
     for found in chosen.containers:
         work.container(found)
     for name in chosen.volumes:
@@ -64,8 +66,11 @@ def reclaim(
 class _Reclaim:
     """One round; `use` is what was there before it."""
 
-    def __init__(self, client: docker.APIClient, use: DiskUse, host_name: str) -> None:
-        self._client, self._use, self._host_name = client, use, host_name
+    def __init__(
+        self, client: docker.APIClient, use: DiskUse, deployment: str, host_name: str
+    ) -> None:
+        self._client, self._use = client, use
+        self._deployment, self._host_name = deployment, host_name
         self._size = 0
         self._images: set[str] = set()
         self._removed: list[str] = []
@@ -109,6 +114,7 @@ class _Reclaim:
             self._remove(use, name, [found] if found != use.id else use.names or [use.id])
 
     def _remove(self, use: ImageUse, name: str, targets: Sequence[str]) -> None:
+        end_card_helpers(self._client, self._deployment, image=use.id)
         lines: list[dict[str, str]] = []
         for target in targets:
             if not self._done(name, partial(self._untag, target, lines)):
