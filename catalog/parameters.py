@@ -19,7 +19,6 @@ from pydantic import ValidationError as PydanticError
 from catalog.words import readable_description, readable_key, readable_label
 
 Number = StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
-Scalar = bool | Number | StrictStr | None
 MOST_NUMBER = 2**63
 """No parameter is as large; a whole number of thousands of digits cannot even be compared."""
 MAX_TEXT_VALUE = 10_000

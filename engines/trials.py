@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,13 @@ from django.db.models import QuerySet
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
-from engines.client import CONNECT_SECONDS, EngineRefused, read_refusal, shared_transport
+from engines.client import (
+    CONNECT_SECONDS,
+    MAX_ANSWER_BYTES,
+    EngineRefused,
+    read_refusal,
+    shared_transport,
+)
 from engines.functional import default_language
 from engines.idle import begin_use
 from engines.links.way import reached
@@ -205,14 +212,9 @@ async def send(call: Call) -> Answer:
     """Ask the engine without holding a thread. Raises Refused with the engine's own words."""
     started = time.perf_counter()
     try:
-        response = await shared_transport().post(
-            call.url + call.path,
-            json=call.json,
-            content=call.content,
-            headers=call.headers,
-            timeout=httpx.Timeout(settings.ENGINE_HTTP_TIMEOUT, connect=CONNECT_SECONDS),
-        )
-    except httpx.TimeoutException as error:
+        async with asyncio.timeout(settings.ENGINE_HTTP_TIMEOUT):
+            response = await _asked(call)
+    except (TimeoutError, httpx.TimeoutException) as error:
         raise Refused(
             "ENGINE_TIMEOUT",
             f"{call.engine} did not answer within {settings.ENGINE_HTTP_TIMEOUT:g} s.",
@@ -233,6 +235,31 @@ async def send(call: Call) -> Answer:
         response.headers.get("content-type", ""),
         time.perf_counter() - started,
     )
+
+
+async def _asked(call: Call) -> httpx.Response:
+    """The engine's answer, read to its end. Raises Refused when that does not come."""
+    asking = shared_transport().stream(
+        "POST",
+        call.url + call.path,
+        json=call.json,
+        content=call.content,
+        headers=call.headers,
+        timeout=httpx.Timeout(settings.ENGINE_HTTP_TIMEOUT, connect=CONNECT_SECONDS),
+    )
+    async with asking as response:
+        body = bytearray()
+        async for piece in response.aiter_bytes():
+            body += piece
+            if len(body) > MAX_ANSWER_BYTES:
+                raise Refused(
+                    "ENGINE_ANSWER_TOO_LONG",
+                    f"{call.engine} answered with more than {MAX_ANSWER_BYTES / 1e6:g} MB, "
+                    "which abm does not keep. Try a shorter text.",
+                    status=502,
+                )
+    kind = {"content-type": response.headers.get("content-type", "")}
+    return httpx.Response(response.status_code, headers=kind, content=bytes(body))
 
 
 def _refusal(call: Call, refused: EngineRefused) -> Refused:

@@ -162,11 +162,6 @@ def require_enabled(host: Host) -> None:
         raise Refused("HOST_DISABLED", f"{host} is switched off. Switch it on in its settings.")
 
 
-def mark_seen(host_pk: int) -> None:
-    """Note that the host told us something just now."""
-    Host.objects.filter(pk=host_pk).update(seen_at=timezone.now())
-
-
 def ask_disk(host: Host) -> None:
     """Have a worker read what takes its disk, unless that is new or under way."""
     if not host.is_usable or host.is_disk_read or host.is_disk_being_read:

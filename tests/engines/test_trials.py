@@ -60,3 +60,17 @@ def test_nobody_waits_for_more_questions_than_a_try_needs(
     kept = next(place for place, sql in enumerate(said) if sql.startswith("INSERT"))
     assert kept == 4  # after the session, the person, the engine, and that it is in use
     assert Trial.objects.count() == 1
+
+
+def test_an_answer_without_end_is_given_up(
+    operator: Client, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DATA_DIR = tmp_path
+    monkeypatch.setattr(trials, "MAX_ANSWER_BYTES", 10_000)
+    with speaking_engine() as speaking:
+        engine = make_engine(state=Engine.State.RUNNING, url=speaking.url)
+        answer = operator.post(f"/engines/{engine.pk}/try/", {"text": "Hello"})
+
+    assert answer.status_code == 502
+    assert "answered with more than 0.01 MB" in answer.content.decode()
+    assert not Trial.objects.exists()
