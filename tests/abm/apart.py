@@ -26,13 +26,15 @@ POLL_SECONDS = 0.05
 class Part:
     """A process of abm with a log of its own."""
 
-    def __init__(self, command: str, log: Path, environment: dict[str, str]) -> None:
-        self.command, self.log = command, log
+    def __init__(
+        self, command: str, log: Path, environment: dict[str, str], more: dict[str, str]
+    ) -> None:
+        self.command, self.log, self.more = command, log, more
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", command],
                 cwd=ROOT,
-                env=environment,
+                env=environment | more,
                 stdout=out,
                 stderr=out,
             )
@@ -63,6 +65,7 @@ class Apart:
         self.folder, self.port = folder, free_port()
         self.database, self.broker = database, broker
         self.parts: list[Part] = []
+        self._begun = 0
         self.environment = {
             "PATH": os.environ["PATH"],
             "DATA_DIR": str(folder / "data"),
@@ -78,8 +81,9 @@ class Apart:
 
     def begin(self, command: str, **more: str) -> Part:
         """Start a part; web is waited for."""
-        log = self.folder / f"{command}-{len(self.parts)}.log"
-        part = Part(command, log, self.environment | more)
+        log = self.folder / f"{command}-{self._begun}.log"
+        self._begun += 1
+        part = Part(command, log, self.environment, more)
         self.parts.append(part)
         if command == "web":
             port = int(more.get("PORT", self.port))
@@ -136,7 +140,7 @@ class Browser:
 
     def _ask(self, method: str, path: str, body: str | None) -> tuple[int, str]:
         """The status, and where a redirect leads to or what the page says."""
-        headers = {"Cookie": self._cookie_line()}
+        headers = {"Cookie": self.cookie_line}
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -149,7 +153,8 @@ class Browser:
         connection.close()
         return answer.status, answer.getheader("Location") or text
 
-    def _cookie_line(self) -> str:
+    @property
+    def cookie_line(self) -> str:
         return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
     def sign_in(self) -> None:
@@ -163,7 +168,7 @@ class Browser:
             f"GET {path} HTTP/1.1",
             f"Host: 127.0.0.1:{self.port}",
             f"Origin: http://127.0.0.1:{self.port}",
-            f"Cookie: {self._cookie_line()}",
+            f"Cookie: {self.cookie_line}",
             "Connection: Upgrade",
             "Upgrade: websocket",
             "Sec-WebSocket-Version: 13",

@@ -97,6 +97,10 @@ def uninstall(abm: Apart, browser: Browser) -> None:
     for (pk,) in asked(abm, "SELECT id FROM engines_engine WHERE state <> 'absent'"):
         browser.post(f"/engines/{pk}/uninstall/")
     wait_until(lambda: not open_jobs(abm), "all are uninstalled", seconds=SETTLE_SECONDS)
+    forget_jobs(abm)
+
+
+def forget_jobs(abm: Apart) -> None:
     with psycopg.connect(abm.environment["DATABASE_URL"]) as connection:
         connection.execute("TRUNCATE jobs_job CASCADE")
 
