@@ -207,11 +207,17 @@ def _put_files(file: Path, passphrase: str) -> int:
 
 
 def _require_fit(manifest: dict[str, Any]) -> None:
-    if manifest["migrations"] != migrations():
-        raise BackupUnusable(
-            f"The backup is of abm {manifest['abm']}, whose tables are others than those of this "
-            f"one ({settings.VERSION}). Restore it with abm {manifest['abm']}, then upgrade that."
-        )
+    theirs, ours = manifest["migrations"], migrations()
+    if theirs == ours:
+        return
+    is_older = set(theirs) < set(ours)
+    way = (
+        "Restore it with that one, then upgrade that." if is_older else "Restore it with that one."
+    )
+    raise BackupUnusable(
+        f"The backup is of {'an older' if is_older else 'another'} abm, {manifest['abm']}, whose "
+        f"tables are others than those of this one ({settings.VERSION}). {way}"
+    )
 
 
 def _require_empty() -> None:

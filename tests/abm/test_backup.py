@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from abm.backup import rows, schedule, sealing
+from abm.backup import archive, rows, schedule, sealing
 from abm.backup.archive import read_backup, write_backup
 from abm.backup.sealing import PIECE_BYTES, BackupUnusable, SealedReader, SealedWriter
 from abm.celery import app
 from abm.clock import clock
+from engines.models import Engine
 from jobs.lease import hold
 from jobs.models import Event
 from tests.engines.factories import make_engine
@@ -123,6 +125,32 @@ def test_a_restore_into_an_abm_that_is_not_empty_needs_to_be_told_so(folder: Pat
 
     with pytest.raises(BackupUnusable, match="not empty: it has 0 people and 2 engines"):
         read_backup(folder / "one.backup", passphrase=WORDS, replaces=False)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        (lambda names: names[:-1], "of an older abm, .* with that one, then upgrade that"),
+        (lambda names: [*names, "jobs.0099_next"], "of another abm, .* Restore it with that one"),
+    ],
+)
+def test_a_backup_of_other_tables_is_refused_with_the_way_out(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    other: Callable[[list[str]], list[str]],
+    sentence: str,
+) -> None:
+    ours = archive.migrations()
+    monkeypatch.setattr(archive, "migrations", lambda: other(ours))
+    write_backup(folder / "one.backup", passphrase=WORDS)
+    monkeypatch.setattr(archive, "migrations", lambda: ours)
+    make_engine(name="kept")
+
+    with pytest.raises(BackupUnusable, match=sentence):
+        read_backup(folder / "one.backup", passphrase=WORDS, replaces=True)
+
+    assert Engine.objects.filter(name="kept").exists()
 
 
 @pytest.mark.django_db
