@@ -65,8 +65,12 @@ PROBES = (
         "address",
         "Client address",
         "If this is the address of your proxy and not yours, abm counts everybody behind it as "
-        "one when it slows down who guesses passwords. The proxy has to tell the real one.",
-        (Remedy("nginx", "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"),),
+        "one when it slows down who guesses passwords. The proxy has to tell the real one, and "
+        "TRUSTED_PROXIES has to name the proxy's address, or abm does not believe it.",
+        (
+            Remedy("nginx", "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"),
+            Remedy("abm", "TRUSTED_PROXIES=127.0.0.1,::1,<the address that abm sees>"),
+        ),
     ),
     Probe(
         "socket",

@@ -62,6 +62,7 @@ def test_each_proxy_trouble_names_the_line_to_add(admin: Client) -> None:
     for line in ("X-Forwarded-Proto $scheme", "Host $host", "Upgrade $http_upgrade"):
         assert f"proxy_set_header {line};" in page
     assert "proxy_buffering off;" in page
+    assert "TRUSTED_PROXIES=127.0.0.1,::1,&lt;the address that abm sees&gt;" in page
 
 
 def test_a_request_is_told_as_it_arrived(admin: Client) -> None:
