@@ -18,7 +18,6 @@ from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db import connection
 
-from abm.exposition import text_of
 from abm.metrics import families
 from abm.notify.models import NotifyTarget
 from abm.readiness import readiness
@@ -30,6 +29,7 @@ from accounts.audit import SECRET as SOUNDS_SECRET
 from accounts.secrets import SecretUnreadable, decrypted
 from engines.models import Engine
 from hosts.models import Host, RegistryLogin, RemoteAccess
+from jobs.exposition import text_of
 from jobs.models import Event, Job
 from jobs.presence import present
 

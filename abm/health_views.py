@@ -9,9 +9,9 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
-from abm.exposition import CONTENT_TYPE, text_of
 from abm.metrics import families
 from abm.readiness import OK, readiness
+from jobs.exposition import CONTENT_TYPE, text_of
 
 
 @login_not_required

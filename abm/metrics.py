@@ -11,10 +11,11 @@ from django.conf import settings
 from django.db.models import Avg, Count, F, Max, Min, Sum
 from django.utils import timezone
 
-from abm.exposition import Family
 from abm.traces import REQUESTS
 from engines.models import Engine
 from hosts.models import Gpu, Host
+from jobs.consumers import LATENCY
+from jobs.exposition import Family
 from jobs.models import Event, Job
 from jobs.presence import present
 
@@ -42,6 +43,9 @@ def families() -> Iterator[Family]:
     yield from _cards()
     yield from _processes()
     yield _disk()
+    yield LATENCY.family(
+        "abm_event_seconds", "From a change to the message of an open page of this web process."
+    )
     yield REQUESTS.family("abm_request_seconds", "Pages and API calls of this web process.")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponseBase
 from structlog.contextvars import bound_contextvars
 
-from abm.exposition import Histogram
+from jobs.exposition import Histogram
 
 GIVEN = re.compile(r"[\w.-]{8,64}")
 """An id of the proxy's that is taken over; others could forge lines of the log."""

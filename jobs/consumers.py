@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from django.http import QueryDict
 from django.template.loader import render_to_string
 
 from accounts.models import User
+from jobs.exposition import Histogram
 from jobs.models import JobLine
 from jobs.queries import JobFilter, job_list, job_shown, lines_with_gaps, log_tail, running_count
 from jobs.signed_in import person_now, until_out
@@ -25,6 +27,10 @@ NOT_SIGNED_IN = 4401
 MAX_MESSAGE = 10_000
 
 
+LATENCY = Histogram()
+"""From a change to the message that shows it on an open page, by the clocks of both processes."""
+
+
 class LiveConsumer(AsyncWebsocketConsumer):
     """Joins its topics and sends parts, each rendered anew with its user's rights.
 
@@ -33,6 +39,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     """
 
     topics: ClassVar[tuple[str, ...]] = ()
+    told_at: float | None = None
 
     async def connect(self) -> None:
         user = self.scope.get("user")
@@ -43,6 +50,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self.user_pk = user.pk
         self.wanted: dict[Hashable, Render] = {}
         self.drawing: asyncio.Task[None] | None = None
+        self.waits_since: float | None = None
         for topic in await self.heard_topics():
             await self.channel_layer.group_add(topic, self.channel_name)
             self.groups.append(topic)
@@ -52,6 +60,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def dispatch(self, message: dict[str, Any]) -> None:
         """A topic tells more than one page shows: what it has no method for is passed over."""
         if hasattr(self, message["type"].replace(".", "_")):
+            self.told_at = message.get("at")
             await super().dispatch(message)
 
     async def heard_topics(self) -> set[str]:
@@ -79,6 +88,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
     def want(self, key: Hashable, render: Render) -> None:
         """Draw a part soon and send it; a later wish with the same key replaces this one."""
         self.wanted[key] = render
+        if self.waits_since is None:
+            self.waits_since = self.told_at
         if self.drawing is None or self.drawing.done():
             self.drawing = asyncio.create_task(self._draw())
 
@@ -86,6 +97,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         while self.wanted:
             renders = list(self.wanted.values())
             self.wanted.clear()
+            since, self.waits_since = self.waits_since, None
             parts = await asyncio.get_running_loop().run_in_executor(POOL, self._render, renders)
             if parts is None:
                 await self.close(code=NOT_SIGNED_IN)
@@ -93,6 +105,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
             for html in parts:
                 # One message a part: a browser that parses a table row after a div loses it.
                 await self.send(text_data=html)
+            if parts and since is not None:
+                LATENCY.observe(max(0.0, time.time() - since))
 
     def _render(self, renders: list[Render]) -> list[str] | None:
         close_old_connections()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 import uuid
 from functools import partial
 from typing import Any
@@ -75,5 +76,6 @@ _pusher = _Pusher()
 
 
 def push(group: str, message: dict[str, Any]) -> None:
-    """Send `message` to `group` and return at once."""
-    asyncio.run_coroutine_threadsafe(_pusher.send(group, message), _pusher.loop())
+    """Send `message` to `group`, with the moment that it is sent, and return at once."""
+    told = {**message, "at": time.time()}
+    asyncio.run_coroutine_threadsafe(_pusher.send(group, told), _pusher.loop())

@@ -12,9 +12,9 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from abm import readiness
-from abm.exposition import Family, Histogram, text_of
 from abm.logs import formatter
 from abm.traces import TraceMiddleware
+from jobs.exposition import Family, Histogram, text_of
 from jobs.models import Job, Process
 
 pytestmark = pytest.mark.django_db

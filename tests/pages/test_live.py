@@ -18,6 +18,7 @@ from accounts.models import User
 from engines.models import Engine
 from engines.state import change_state
 from hosts.services import rename_host
+from jobs.consumers import LATENCY
 from jobs.events import announce, hint
 from jobs.models import Job
 from jobs.services import cancel_job
@@ -102,6 +103,20 @@ async def test_a_new_job_appears_in_the_open_list(viewer: User) -> None:
         part = await page.part("job-list", "Big voice")
 
     assert f'id="job-{job.pk}"' in part
+
+
+async def test_it_is_counted_how_long_a_change_took_to_the_page(viewer: User) -> None:
+    def counted() -> float:
+        rows = LATENCY.family("x", "").rows
+        return sum(value for suffix, _, value in rows if suffix == "_count")
+
+    async with opened("/ws/jobs/", viewer) as page:
+        await page.settle()
+        before = counted()
+        await do(announce, "jobs", "job.changed", pk=(await do(make_job, "queued")).pk)
+        await page.settle()
+
+    assert before < counted() <= before + 2
 
 
 async def test_the_list_is_drawn_with_the_rights_of_who_looks(viewer: User, operator: User) -> None:
