@@ -14,13 +14,14 @@ from pathlib import Path
 
 import psutil
 
-from bench import api, docker, figures, pages, remote, start
+from bench import api, docker, figures, pages, remote, stack, start
 from bench.abm import Bench
 
 MEASURES = (
     *start.MEASURES,
     *pages.MEASURES,
     *api.MEASURES,
+    *stack.MEASURES,
     *docker.MEASURES,
     *remote.MEASURES,
 )

@@ -74,10 +74,11 @@ def _run_one(served: Served, key: str) -> None:
         connection.close()
 
 
-def _rates(served: Served, key: str, path: str) -> tuple[float, float]:
+def rates(ports: list[int], header: str, path: str) -> tuple[float, float]:
     """Requests a second and the 99th percentile in ms, by a process of its own."""
+    listed = ",".join(str(port) for port in ports)
     said = subprocess.run(
-        [sys.executable, "-m", "bench.api", "ask", str(served.port), key, path],
+        [sys.executable, "-m", "bench.api", "ask", listed, header, path],
         cwd=ROOT,
         check=True,
         stdout=subprocess.PIPE,
@@ -86,15 +87,13 @@ def _rates(served: Served, key: str, path: str) -> tuple[float, float]:
     return float(said[0]), float(said[1])
 
 
-def ask(port: int, key: str, path: str) -> None:
+def ask(ports: list[int], header: str, path: str) -> None:
     """The client: a thread for each connection, kept open; prints req/s and p99 in ms."""
-    request = (
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {key}\r\n\r\n"
-    ).encode()
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{ports[0]}\r\n{header}\r\n\r\n".encode()
     spent: list[float] = []
     until = time.perf_counter() + SECONDS
 
-    def one() -> None:
+    def one(port: int) -> None:
         with socket.create_connection(("127.0.0.1", port)) as plain:
             stream = plain.makefile("rb")
             while (began := time.perf_counter()) < until:
@@ -102,7 +101,10 @@ def ask(port: int, key: str, path: str) -> None:
                 _read(stream)
                 spent.append(time.perf_counter() - began)
 
-    threads = [threading.Thread(target=one) for _ in range(CONNECTIONS)]
+    threads = [
+        threading.Thread(target=one, args=(ports[number % len(ports)],))
+        for number in range(CONNECTIONS)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -128,8 +130,9 @@ def measure_lists(bench: object = None) -> list[Row]:
     for is_dead in (False, True):
         with _filled(is_dead=is_dead) as (served, key):
             for path, there in LISTS.items():
-                _rates(served, key, path)
-                rate, slowest = _rates(served, key, path)
+                header = f"Authorization: Bearer {key}"
+                rates([served.port], header, path)
+                rate, slowest = rates([served.port], header, path)
                 holds = rate >= LEAST and slowest < MOST_MS
                 beside = f"limit: {LEAST} req/s, p99 {MOST_MS} ms"
                 rows.append(
@@ -202,7 +205,7 @@ MEASURES = (measure_lists, measure_events)
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["ask"]:
-        ask(int(sys.argv[2]), sys.argv[3], sys.argv[4])
+        ask([int(port) for port in sys.argv[2].split(",")], sys.argv[3], sys.argv[4])
     else:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         print(table([row for measure in MEASURES for row in measure()]))

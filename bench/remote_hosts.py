@@ -51,8 +51,14 @@ class _Run:
 
 def changes(own: OwnRemote, abm: FarAbm) -> list[Row]:
     """from a container's end or start on a remote host to the page of a browser"""
-    assert CHROMIUM is not None, "the bench needs Chromium"
     abm.installed("tone", starts=True)
+    what = "Change on a remote host to DOM, p50"
+    return [at_most(what, [statistics.median(change_delays(own, abm))], "ms", 60, "limit")]
+
+
+def change_delays(own: OwnRemote, abm: FarAbm) -> list[float]:
+    """Milliseconds until a browser shows the engine `tone`, which runs there, as it is."""
+    assert CHROMIUM is not None, "the bench needs Chromium"
     seen: list[tuple[str, float]] = []
     with sync_playwright() as playwright, contextlib.closing(own.remote.daemon.client()) as client:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -62,8 +68,7 @@ def changes(own: OwnRemote, abm: FarAbm) -> list[Row]:
         browser.close()
         for container in ours(client, "tone"):
             container.start()
-    what = "Change on a remote host to DOM, p50"
-    return [at_most(what, [statistics.median(delays)], "ms", 60, "limit")]
+    return delays
 
 
 def frozen(own: OwnRemote, abm: FarAbm) -> list[Row]:

@@ -6,9 +6,7 @@ what their links cost is not in these figures.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -19,56 +17,82 @@ from typing import Any
 
 import psutil
 
+from bench.changes import changes
 from bench.figures import quantile
-from tests.abm.apart import NAME, PASSWORD, PUSH_SECONDS, Browser, heard
+from tests.abm.apart import NAME, PASSWORD, Browser, apart
 from tests.browser.server import ROOT, Served
 
 SIZES = (1, 20, 200)
 ENGINES_EACH = 10
-ROUNDS, EVENTS = 20, 40
+ROUNDS = 20
 PAGES = ("/", "/engines/", "/hosts/", "/hosts/{host}/", "/catalog/", "/jobs/", "/search/?q=engine")
 MB = 1024 * 1024
 
 
 def main() -> None:
-    columns = [measured(hosts) for hosts in SIZES]
-    names = list(columns[0])
-    heads = [f"{hosts:,} hosts, {hosts * ENGINES_EACH:,} engines" for hosts in SIZES]
+    columns = [measure(hosts) for measure in (on_sqlite, on_postgres) for hosts in SIZES]
+    heads = [
+        f"{where}: {hosts:,} hosts, {hosts * ENGINES_EACH:,} engines"
+        for where in ("SQLite", "PostgreSQL")
+        for hosts in SIZES
+    ]
     print("| |", " | ".join(heads), "|")
-    print("|---|" + "---|" * len(SIZES))
-    for name in names:
+    print("|---|" + "---|" * len(heads))
+    for name in columns[0]:
         print(f"| {name} |", " | ".join(column[name] for column in columns), "|", flush=True)
 
 
-def measured(hosts: int) -> dict[str, str]:
-    """Every figure of one size by its name; a database and processes of its own."""
+def on_sqlite(hosts: int) -> dict[str, str]:
+    """Every figure of one size by its name: `serve`, with a database of its own."""
     with tempfile.TemporaryDirectory(prefix="abm-bench-") as folder:
         served = Served(Path(folder), ADMIN_USERNAME=NAME, ADMIN_PASSWORD=PASSWORD)
         served.start()  # once for the migrations, which leave their memory behind
         served.stop()
         served.start()
-        empty = _pss(served)
+        assert served.process is not None
+        empty = _pss(served.process.pid)
         served.stop()
-        told = _in_process(served, hosts)
+        told = _in_process(served.environment, hosts)
         served.start()
         try:
-            delays = _events(served)
-            used = _pss(served)
+            return told | _lived(served.port, served.process.pid, empty)
         finally:
             served.stop()
+
+
+def on_postgres(hosts: int) -> dict[str, str]:
+    """The same of `web`, with worker, link, PostgreSQL and Redis beside it."""
+    with tempfile.TemporaryDirectory(prefix="abm-bench-") as folder, apart(Path(folder)) as abm:
+        abm.begin("web").end()
+        web = abm.begin("web")
+        empty = _pss(web.process.pid)
+        told = _in_process(abm.environment, hosts)
+        web.end()
+        web = abm.begin("web")
+        for command in ("worker", "link"):
+            abm.begin(command)
+        return told | _lived(abm.port, web.process.pid, empty)
+
+
+def _lived(port: int, pid: int, empty: float) -> dict[str, str]:
+    """What open pages see, and the memory after that."""
+    browser = Browser(port)
+    browser.sign_in()
+    delays = changes(browser)
     return {
-        **told,
-        "Memory of `serve` (PSS), empty to this": f"{empty:.0f} to {used:.0f} MiB",
+        "Memory of the process with the pages (PSS), empty to this": (
+            f"{empty:.0f} to {_pss(pid):.0f} MiB"
+        ),
         "Change of an engine to an open list, p50": f"{statistics.median(delays):.0f} ms",
         "the same, p95": f"{quantile(delays, 0.95):.0f} ms",
     }
 
 
-def _in_process(served: Served, hosts: int) -> dict[str, str]:
+def _in_process(environment: dict[str, str], hosts: int) -> dict[str, str]:
     said = subprocess.run(
         [sys.executable, "-m", "bench.scale", str(hosts)],
         cwd=ROOT,
-        env={**served.environment, "DJANGO_SETTINGS_MODULE": "abm.settings"},
+        env={**environment, "DJANGO_SETTINGS_MODULE": "abm.settings"},
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -76,38 +100,9 @@ def _in_process(served: Served, hosts: int) -> dict[str, str]:
     return dict(line.split("\t") for line in said)
 
 
-def _pss(served: Served) -> float:
-    assert served.process is not None
+def _pss(pid: int) -> float:
     time.sleep(3)
-    return float(psutil.Process(served.process.pid).memory_full_info().pss) / MB
-
-
-def _events(served: Served) -> list[float]:
-    """Milliseconds from a request that changes an engine to the message of an open page."""
-    browser = Browser(served.port)
-    browser.sign_in()
-    line = browser.socket("/ws/engines/")
-    heard(line, b"engine-")
-    delays = []
-    for number in range(EVENTS):
-        _drain(line)
-        words = {"keeps": "on"} if number % 2 == 0 else {}
-        began = time.perf_counter()
-        browser.post("/engines/1/keep-running/", **words)
-        assert heard(line, b'id="engine-1"'), "no message came"
-        delays.append((time.perf_counter() - began) * 1000)
-    line.close()
-    return delays
-
-
-def _drain(line: socket.socket) -> None:
-    """Read what came for the change before, so that it is not taken for the next."""
-    time.sleep(0.2)
-    line.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        while line.recv(65_536):
-            pass
-    line.settimeout(PUSH_SECONDS)
+    return float(psutil.Process(pid).memory_full_info().pss) / MB
 
 
 def pages(hosts: int) -> None:

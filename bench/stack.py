@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,12 +17,15 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from bench.figures import Row, at_least, at_most, table
+from bench.api import LEAST, LISTS, MOST_MS, rates
+from bench.changes import changes
+from bench.figures import Row, at_least, at_most, quantile, table
 from tests.abm.apart import Apart, Browser, apart, wait_until
-from tests.browser.server import ROOT
+from tests.browser.server import ROOT, free_port
 
 JOBS = 1000
 IDLE_SECONDS = 10
+ENGINES = 22
 PAGES = ("/", "/engines/", "/hosts/", "/catalog/", "/jobs/")
 MB = 1024 * 1024
 SUBMIT = f"""
@@ -97,6 +101,41 @@ def manage(abm: Apart, *words: str) -> None:
     )
 
 
+def measure_two_webs(_: object = None) -> list[Row]:
+    """pages and the API by two web processes, and a change from one to a page of the other"""
+    with running() as (abm, _servers):
+        other = free_port()
+        abm.begin("web", PORT=str(other))
+        key = subprocess.run(
+            [sys.executable, "-m", "bench.api_rows", str(ENGINES), "0"],
+            cwd=ROOT,
+            env={**abm.environment, "DJANGO_SETTINGS_MODULE": "abm.settings"},
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout.split()[-1]
+        browser = Browser(abm.port)
+        browser.sign_in()
+        ports = [abm.port, other]
+        rows = []
+        for path in (*PAGES, *LISTS):
+            is_api = path in LISTS
+            header = f"Authorization: Bearer {key}" if is_api else f"Cookie: {browser.cookie_line}"
+            rates(ports, header, path)
+            rate, slowest = rates(ports, header, path)
+            told = f"{rate:.0f} req/s, p99 {slowest:.0f} ms"
+            holds = "holds" if rate >= LEAST and slowest < MOST_MS else "MISSED"
+            beside = f"limit: {LEAST} req/s, p99 {MOST_MS} ms" if is_api else ""
+            rows.append(Row(f"{path}, two webs", told, beside, holds if is_api else ""))
+        delays = changes(browser, Browser(other))
+        name = "Change by one web to an open page of the other"
+        return [
+            *rows,
+            at_most(f"{name}, p50", [statistics.median(delays)], "ms", 60, "limit"),
+            at_most(f"{name}, p99", [quantile(delays, 0.99)], "ms", 200, "limit"),
+        ]
+
+
 @contextlib.contextmanager
 def running() -> Iterator[tuple[Apart, list[psutil.Process]]]:
     """The parts, and the processes of their servers."""
@@ -136,7 +175,7 @@ def asked(abm: Apart, query: str) -> float:
     return float(row[0]) if row else 0.0
 
 
-MEASURES = (measure_stack,)
+MEASURES = (measure_stack, measure_two_webs)
 
 if __name__ == "__main__":
-    print(table(measure_stack()))
+    print(table([row for measure in MEASURES for row in measure()]))
