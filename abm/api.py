@@ -19,6 +19,7 @@ from accounts import api as people
 from accounts import api_audit
 from accounts.refused import Refused
 from catalog import api as catalog
+from catalog import api_sources as sources
 from engines import (
     api,
     api_container,
@@ -63,6 +64,7 @@ ROOMS = (
     api_container,
     api_gpus,
     api_through,
+    sources,
     catalog,
     jobs,
     api_settings,

@@ -141,3 +141,6 @@ class SourceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def save_model(self, request: HttpRequest, obj: CatalogSource, form: Any, change: bool) -> None:
         services.save_source(obj, user=_user(request))
+
+    def delete_model(self, request: HttpRequest, obj: CatalogSource) -> None:
+        services.remove_source(obj, user=_user(request))

@@ -1,66 +1,28 @@
-"""The catalog over the API: sources, entries, and what an admin says of them."""
+"""Entries of the catalog over the API, and what an admin says of them."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponseBase
 from ninja import Path, Query, Router
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 
 from accounts.models import User
-from accounts.plain import PLAIN, UNSEEN
+from accounts.plain import PLAIN
 from accounts.refused import Refused
 from accounts.rest import Id, Name, Shape, Text, Wish, bytes_of, endpoint, person
 from catalog import services
-from catalog.models import CatalogEntry, CatalogSource, Variant
+from catalog.models import CatalogEntry, Variant
+from catalog.overriding import FIELDS, say_of_entry
 from catalog.queries import CatalogFilter, entries_page, known
-from jobs.api_answers import JobAnswer, answered, job_shape
 
 router = Router(tags=["catalog"], by_alias=True)
-OPERATOR, ADMIN = User.Role.OPERATOR, User.Role.ADMIN
-
-
-class SourceShape(Shape):
-    """A place that lists engines; `error` says why its last sync failed."""
-
-    source_id: int
-    name: str
-    kind: str
-    url: str
-    is_enabled: bool
-    allows_private_addresses: bool
-    synced_at: datetime | None
-    checked_at: datetime | None
-    error: str
-    problems: list[Any]
-
-
-class SourcesAnswer(Shape):
-    """Every source."""
-
-    success: bool = True
-    sources: list[SourceShape]
-    count: int
-
-
-class SourceWish(Wish):
-    """A catalog at an address."""
-
-    name: Name
-    url: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=500,
-            pattern=PLAIN,
-            json_schema_extra={
-                "pattern": rf"^ *[hH][tT][tT][pP][sS]?://[^\s/?#{UNSEEN}][^{UNSEEN}]*$"
-            },
-        ),
-    ]
-    allows_private_addresses: bool = False
+ADMIN = User.Role.ADMIN
+COLUMNS = {to_camel(name): column for name, column in FIELDS.items()}
+"""What can be said otherwise, in the words of the API."""
+Said = Annotated[str, Field(examples=["displayName"], json_schema_extra={"enum": [*COLUMNS]})]
 
 
 class VariantShape(Shape):
@@ -109,6 +71,20 @@ class EntryDetails(EntryShape):
     overridden: list[str]
 
 
+class EntryChange(Wish):
+    """What is to count instead of the source's word; what is absent stays as it is."""
+
+    display_name: Name | None = None
+    description: Annotated[str, Field(max_length=5_000)] | None = None
+    license: Annotated[str, Field(max_length=100, pattern=PLAIN)] | None = None
+    supported_languages: list[Text] | None = Field(None, max_length=300)
+    default_model: Annotated[str, Field(max_length=200, pattern=PLAIN)] | None = None
+    models: list[dict[str, Any]] | None = Field(None, max_length=500)
+    parameters: dict[str, Any] | None = Field(None, max_length=100)
+    constraints: dict[str, Any] | None = None
+    capabilities: dict[str, Any] | None = None
+
+
 class EntriesAnswer(Shape):
     """A page of the catalog; `page` counts from 1."""
 
@@ -129,22 +105,6 @@ class EntriesWanted(Shape):
     source_id: int | None = Field(None, ge=1, le=2**53)
     gpu: Literal["", "yes", "no"] = ""
     page: int = Field(1, ge=1, le=10_000)
-
-
-def source_shape(source: CatalogSource) -> SourceShape:
-    """A source as the API tells it."""
-    return SourceShape(
-        source_id=source.pk,
-        name=source.name,
-        kind=source.kind,
-        url=source.url,
-        is_enabled=source.is_enabled,
-        allows_private_addresses=source.allows_private_addresses,
-        synced_at=source.synced_at,
-        checked_at=source.checked_at,
-        error=source.error,
-        problems=source.problems,
-    )
 
 
 def _variant(variant: Variant) -> VariantShape:
@@ -198,7 +158,7 @@ def entry_details(pk: int) -> EntryDetails:
         capabilities=entry.effective("capabilities"),
         upstream_name=entry.upstream_name,
         upstream_url=entry.upstream_url,
-        overridden=sorted(entry.overrides),
+        overridden=sorted(name for name, column in COLUMNS.items() if column in entry.overrides),
     )
 
 
@@ -207,52 +167,6 @@ def _entry(pk: int) -> CatalogEntry:
     if entry is None:
         raise Refused("ENTRY_NOT_FOUND", "The catalog has no such entry.", status=404, entryId=pk)
     return entry
-
-
-@endpoint(router, "GET", "/catalog/sources", response=SourcesAnswer, summary="List sources")
-def list_sources(request: HttpRequest) -> HttpResponseBase:
-    shapes = [source_shape(source) for source in CatalogSource.objects.all()]
-    return bytes_of(SourcesAnswer(sources=shapes, count=len(shapes)))
-
-
-@endpoint(
-    router,
-    "POST",
-    "/catalog/sources",
-    response=SourceShape,
-    role=ADMIN,
-    errors=[400, 409],
-    summary="Add a source",
-)
-def add_source(request: HttpRequest, wish: SourceWish) -> HttpResponseBase:
-    """It is synced at once, by a job."""
-    source = services.add_source(
-        name=wish.name,
-        url=wish.url,
-        allows_private=wish.allows_private_addresses,
-        user=person(request),
-    )
-    return bytes_of(source_shape(source))
-
-
-@endpoint(
-    router,
-    "POST",
-    "/catalog/sources/{source_id}/sync",
-    response=JobAnswer,
-    answers={202: JobAnswer},
-    role=OPERATOR,
-    errors=[404, 409],
-    summary="Sync a source",
-)
-def sync_source(request: HttpRequest, source_id: Path[Id], wait: bool = False) -> HttpResponseBase:
-    source = CatalogSource.objects.filter(pk=source_id).first()
-    if source is None:
-        raise Refused(
-            "SOURCE_NOT_FOUND", "There is no such source.", status=404, sourceId=source_id
-        )
-    job = services.sync_source(source, user=person(request))
-    return answered(request, job, lambda ended: JobAnswer(job=job_shape(ended)), wait=wait)
 
 
 @endpoint(
@@ -295,6 +209,23 @@ def get_entry(request: HttpRequest, entry_id: Path[Id]) -> HttpResponseBase:
 
 @endpoint(
     router,
+    "PATCH",
+    "/catalog/entries/{entry_id}/overrides",
+    response=EntryDetails,
+    role=ADMIN,
+    errors=[400, 404],
+    summary="Say something else than the source",
+)
+def change_entry(request: HttpRequest, entry_id: Path[Id], wish: EntryChange) -> HttpResponseBase:
+    """It survives every sync. An entry that was made here is changed itself."""
+    said = {name: getattr(wish, name) for name in wish.model_fields_set}
+    values = {name: value for name, value in said.items() if value is not None}
+    say_of_entry(_entry(entry_id), values=values, user=person(request))
+    return bytes_of(entry_details(entry_id))
+
+
+@endpoint(
+    router,
     "DELETE",
     "/catalog/entries/{entry_id}/overrides",
     response=EntryDetails,
@@ -304,4 +235,20 @@ def get_entry(request: HttpRequest, entry_id: Path[Id]) -> HttpResponseBase:
 )
 def reset_overrides(request: HttpRequest, entry_id: Path[Id]) -> HttpResponseBase:
     services.reset_override(_entry(entry_id), user=person(request))
+    return bytes_of(entry_details(entry_id))
+
+
+@endpoint(
+    router,
+    "DELETE",
+    "/catalog/entries/{entry_id}/overrides/{field}",
+    response=EntryDetails,
+    role=ADMIN,
+    errors=[404],
+    summary="Take the source's word again for one field",
+)
+def reset_override(request: HttpRequest, entry_id: Path[Id], field: Path[Said]) -> HttpResponseBase:
+    if field not in COLUMNS:
+        raise Refused("FIELD_NOT_FOUND", f"No field is called {field[:40]}.", status=404)
+    services.reset_override(_entry(entry_id), field=COLUMNS[field], user=person(request))
     return bytes_of(entry_details(entry_id))

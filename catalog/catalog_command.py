@@ -6,7 +6,8 @@ from typing import Any
 
 from accounts.refused import Refused
 from catalog import services
-from catalog.api import EntryShape, entry_details, entry_shape, source_shape
+from catalog.api import EntryShape, entry_details, entry_shape
+from catalog.api_sources import source_shape
 from catalog.models import CatalogSource, EngineType
 from catalog.queries import CatalogFilter, entries_page, offered
 from jobs.terminal import Terminal, job_verb, verb

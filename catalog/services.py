@@ -126,6 +126,62 @@ def add_source(*, name: str, url: str, allows_private: bool, user: User | None) 
         raise Refused("SOURCE_EXISTS", f"There is a source named {name} already.") from error
 
 
+def change_source(
+    source: CatalogSource,
+    *,
+    name: str | None = None,
+    url: str | None = None,
+    is_enabled: bool | None = None,
+    allows_private: bool | None = None,
+    user: User | None,
+) -> CatalogSource:
+    """Change what is not None. Raises Refused SOURCE_BUILT_IN, SOURCE_INVALID or SOURCE_EXISTS."""
+    require_role(user, User.Role.ADMIN)
+    wanted = {"name": name, "url": url}
+    named = {key: text.strip() for key, text in wanted.items() if text is not None}
+    if any(text != getattr(source, key) for key, text in named.items()):
+        _require_added(source, "its name and address are given")
+        for key, text in named.items():
+            setattr(source, key, text)
+        try:
+            check_source(name=source.name, url=source.url)
+        except ValueError as error:
+            raise Refused("SOURCE_INVALID", str(error), status=400) from error
+    if is_enabled is not None:
+        source.is_enabled = is_enabled
+    if allows_private is not None:
+        source.allows_private_addresses = allows_private
+    try:
+        return save_source(source, user=user)
+    except IntegrityError as error:
+        raise Refused("SOURCE_EXISTS", f"There is a source named {source.name} already.") from error
+
+
+@transaction.atomic
+def remove_source(source: CatalogSource, *, user: User | None) -> None:
+    """Forget a source and what it lists; engines that were installed from it stay as they are.
+
+    Raises Refused SOURCE_BUILT_IN, or JOB_RUNNING while it is being synced.
+    """
+    require_role(user, User.Role.ADMIN)
+    _require_added(source, "switch it off instead")
+    CatalogSource.objects.select_for_update().filter(pk=source.pk).first()
+    for job in Job.objects.filter(action=Job.Action.SYNC, status__in=Job.OPEN):
+        if job.params.get("source") == source.pk:
+            raise Refused(
+                "JOB_RUNNING", f"{source} is being synced. Cancel that first.", job=job.pk
+            )
+    note("source.remove", source, user=user, before=columns(source, "name", "url"))
+    pk, text = source.pk, f"The source {source} was removed"
+    source.delete()
+    announce("catalog", "catalog.changed", text=text, pk=pk)
+
+
+def _require_added(source: CatalogSource, way_out: str) -> None:
+    if source.name in BUILT_IN:
+        raise Refused("SOURCE_BUILT_IN", f"{source} comes with abm: {way_out}.")
+
+
 @transaction.atomic
 def save_source(source: CatalogSource, *, user: User | None) -> CatalogSource:
     """Write a new or changed source and sync it; another address is fetched from the start."""
