@@ -89,7 +89,7 @@ BARE = (
 )
 """Paths that the contract writes without `/api`: they are there for tokens alone."""
 SHOWN_INPUT = 100
-PRIVATE_FIELDS = {"password", "token", "secret", "value"}
+PRIVATE_FIELDS = {"password", "oldpassword", "old_password", "token", "secret", "value"}
 
 MEANINGS = {
     202: "It is on its way: the job that does it.",

@@ -56,6 +56,7 @@ class PersonChange(Wish):
     role: Role | None = None
     is_active: bool | None = None
     password: Password | None = None
+    old_password: Password | None = Field(None, description="Wanted with one's own new one.")
     hosts: list[Text] | None = Field(
         None, max_length=1_000, description="Operates these only, by their ids; null is all."
     )
@@ -174,10 +175,28 @@ def change_user(request: HttpRequest, user_id: Path[Id], wish: PersonChange) -> 
     if wish.is_active is not None:
         services.set_active(changed, is_active=wish.is_active, user=user)
     if wish.password is not None:
-        services.set_password(changed, password=wish.password, user=user)
+        services.set_password(
+            changed, password=wish.password, old=wish.old_password or "", user=user
+        )
     if "hosts" in wish.model_fields_set:
         limit_to_hosts(changed, hosts=wish.hosts, user=user)
     return bytes_of(_person(_found(user_id)))
+
+
+@endpoint(
+    router,
+    "DELETE",
+    "/users/{user_id}",
+    response=Said,
+    role=ADMIN,
+    errors=[404, 409],
+    summary="Delete a person",
+)
+def remove_user(request: HttpRequest, user_id: Path[Id]) -> HttpResponse:
+    """Their tokens and sessions end. Jobs and the audit keep what they did."""
+    removed = _found(user_id)
+    services.remove_user(removed, user=person(request))
+    return bytes_of(Said(message=f"'{removed.username}' was deleted"))
 
 
 class TokensWanted(Shape):

@@ -10,6 +10,7 @@ from accounts.audit import note
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
+from accounts.throttle import PAUSE_SECONDS, may_prove, note_unproved
 
 
 def checked_name(name: str) -> str:
@@ -88,14 +89,48 @@ def set_active(person: User, *, is_active: bool, user: User | None) -> User:
     return person
 
 
-def set_password(person: User, *, password: str, user: User | None) -> User:
-    """Give a person a new password, which ends their sessions."""
-    if user is not None and user.pk != person.pk:
+@transaction.atomic
+def remove_user(person: User, *, user: User | None) -> None:
+    """Delete a person with their tokens and trials; jobs and the audit keep what they did.
+
+    Raises Refused LAST_ADMIN.
+    """
+    require_role(user, User.Role.ADMIN)
+    _require_another_admin(person)
+    note("user.remove", person, user=user, before={"role": person.role})
+    person.delete()
+
+
+def set_password(person: User, *, password: str, user: User | None, old: str = "") -> User:
+    """Give a person a new password, which ends their sessions; one's own wants the `old` one.
+
+    Raises Refused PASSWORD_WEAK, PASSWORD_WRONG or PASSWORD_PAUSE.
+    """
+    if user is not None and user.pk == person.pk:
+        _require_password(person, old)
+    else:
         require_role(user, User.Role.ADMIN)
     person.set_password(checked_password(password, person))
     person.save(update_fields=["password"])
     note("user.password", person, user=user)
     return person
+
+
+def _require_password(person: User, said: str) -> None:
+    """Who finds an open page shall not keep its owner out."""
+    if not person.has_usable_password():
+        return
+    if not may_prove(person.username):
+        raise Refused(
+            "PASSWORD_PAUSE",
+            "The present password was wrong too often. Wait five minutes, then try again.",
+            status=429,
+            seconds=PAUSE_SECONDS,
+        )
+    if not person.check_password(said):
+        note_unproved(person.username)
+        note("user.password_wrong", person, user=person)
+        raise Refused("PASSWORD_WRONG", "That is not your present password.", status=400)
 
 
 def _require_another_admin(person: User) -> None:

@@ -41,6 +41,15 @@ def may_mail(*asked: str) -> bool:
     return is_free
 
 
+def may_prove(name: str) -> bool:
+    """Whether one who is signed in may say their password once more, to change it."""
+    return _count(_key("prove", name)) < ATTEMPTS
+
+
+def note_unproved(name: str) -> None:
+    _add(_key("prove", name), PAUSE_SECONDS)
+
+
 def _limits(name: str, address: str) -> dict[str, int]:
     return {
         _key(name, address): ATTEMPTS,

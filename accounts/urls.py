@@ -17,6 +17,7 @@ urlpatterns = [
     path("users/<int:pk>/role/", views.role, name="role"),
     path("users/<int:pk>/hosts/", views.hosts, name="hosts"),
     path("users/<int:pk>/active/", views.active, name="active"),
+    path("users/<int:pk>/delete/", views.delete, name="delete"),
     path("users/<int:pk>/password/", views.password, name="password"),
     path("audit/", audit_views.audit, name="audit"),
     path("audit/<str:form>/", audit_views.export, name="audit_export"),

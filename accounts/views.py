@@ -94,10 +94,23 @@ def active(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@sensitive_post_parameters("password")
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    person = get_object_or_404(User, pk=pk)
+    services.remove_user(person, user=user_of(request))
+    messages.success(request, f"{person.username} was deleted.")
+    return redirect("accounts:users")
+
+
+@require_POST
+@sensitive_post_parameters("password", "old")
 def password(request: HttpRequest, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
-    services.set_password(person, password=request.POST.get("password", ""), user=user_of(request))
+    services.set_password(
+        person,
+        password=request.POST.get("password", ""),
+        old=request.POST.get("old", ""),
+        user=user_of(request),
+    )
     messages.success(request, f"{person.username} has a new password.")
     if person.pk == user_of(request).pk:
         update_session_auth_hash(request, person)

@@ -40,6 +40,7 @@ anyone   anyone   /accounts/setup/<str:token>/
 -        viewer   /accounts/tokens/add/
 admin    -        /accounts/users/
 -        admin    /accounts/users/<int:pk>/active/
+-        admin    /accounts/users/<int:pk>/delete/
 -        admin    /accounts/users/<int:pk>/hosts/
 -        admin    /accounts/users/<int:pk>/password/
 -        admin    /accounts/users/<int:pk>/role/

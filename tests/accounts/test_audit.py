@@ -30,7 +30,9 @@ DOORS = ("views", "consumers", "consumer", "roles", "rest")
 NOTERS = {"note", "note_engine", "submit_job", "_note"}
 UNNOTED = {
     "accounts.tokens._require_own": "checks for its callers",
+    "catalog.overriding.say_of_entry": "each field is noted by itself",
     "catalog.services.add_source": "save_source notes it",
+    "catalog.services.change_source": "save_source notes it",
     "engines.preferences.set_preferences": "each change is noted by itself",
     "engines.updates.check_now": "asks a registry and changes nothing",
     "engines.updates.do_many": "each verb is noted by itself",

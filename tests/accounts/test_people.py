@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from django.core.cache import cache
+from django.core.management import CommandError, call_command
 from django.test import Client
 
+from accounts.audit_models import AuditEntry
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import has_role, require_role
 from accounts.services import set_active, set_role
+from tests.api.conftest import program_of
 from tests.pages.factories import browser_of, make_user
 
 PASSWORD = "correct horse battery"
@@ -128,6 +134,97 @@ def test_one_sets_ones_own_password_and_stays_signed_in(viewer: Client) -> None:
     assert "has a new password" in answer.content.decode()
     me.refresh_from_db()
     assert me.check_password(PASSWORD)
+
+
+class TestOnesOwnPassword:
+    @pytest.fixture
+    def bob(self, db: None) -> User:
+        cache.clear()
+        return User.objects.create_user("bob", password="the old one", role=User.Role.ADMIN)
+
+    def ask(self, bob: User, client: Client, old: str) -> int:
+        form = {"old": old, "password": PASSWORD}
+        status = client.post(f"/accounts/users/{bob.pk}/password/", form).status_code
+        bob.refresh_from_db()
+        return status
+
+    def test_it_wants_the_present_one(self, bob: User) -> None:
+        browser = browser_of(bob)
+
+        assert "Present password" in browser.get("/accounts/profile/").content.decode()
+        for wrong in ("", "guessed", PASSWORD):
+            assert self.ask(bob, browser, wrong) == 400
+            assert bob.check_password("the old one")
+        assert self.ask(bob, browser, "the old one") == 302
+        assert bob.check_password(PASSWORD)
+        assert browser.get("/").status_code == 200, "still signed in"
+
+    def test_guessing_it_is_paused(self, bob: User) -> None:
+        browser = browser_of(bob)
+
+        said = [self.ask(bob, browser, "guessed") for _ in range(6)]
+
+        assert said == [400] * 5 + [429]
+        assert self.ask(bob, browser, "the old one") == 429
+
+    def test_the_api_wants_it_as_well(self, bob: User) -> None:
+        program, path = program_of(bob), f"/api/users/{bob.pk}"
+
+        refused = program.patch(path, {"password": PASSWORD})
+        said = program.patch(path, {"password": PASSWORD, "oldPassword": "the old one"})
+
+        assert refused.json()["detail"] == "[PASSWORD_WRONG]"
+        assert said.status_code == 200
+
+    def test_people_sends_one_to_the_profile(self, bob: User) -> None:
+        page = browser_of(bob).get("/accounts/users/").content.decode()
+
+        assert f"/accounts/users/{bob.pk}/password/" not in page
+
+
+@pytest.mark.django_db
+def test_the_command_line_adds_changes_and_removes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*args: str) -> str:
+        out = io.StringIO()
+        call_command("abm", "users", *args, stdout=out)
+        return out.getvalue()
+
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+    assert "operator" in told("add", "bob", "--role", "operator", "--stdin")
+    assert User.objects.get().check_password(PASSWORD)
+    assert "bob is admin now." in told("role", "bob", "admin")
+    with pytest.raises(CommandError, match="only admin"):
+        told("remove", "bob")
+    make_user("admin", "ada")
+    assert "cannot sign in any more" in told("switch-off", "bob")
+    assert "bob was deleted." in told("remove", "bob")
+    assert not User.objects.filter(username="bob").exists()
+
+
+class TestRemoving:
+    def test_it_ends_sessions_and_tokens_and_the_audit_keeps_the_name(self, admin: Client) -> None:
+        bob = make_user("operator", "bob")
+        browser, program = browser_of(bob), program_of(bob)
+
+        admin.post(f"/accounts/users/{bob.pk}/delete/")
+
+        assert browser.get("/").status_code == 302
+        assert program.get("/api/engines/status").status_code == 401
+        assert AuditEntry.objects.get(verb="user.remove").object_name == "bob"
+
+    def test_the_last_admin_stays(self, db: None) -> None:
+        ada = make_user("admin", "ada")
+
+        refused = program_of(ada).delete(f"/api/users/{ada.pk}")
+
+        assert refused.json()["detail"] == "[LAST_ADMIN]"
+        assert User.objects.filter(pk=ada.pk).exists()
+
+    def test_over_the_api(self, db: None) -> None:
+        program, bob = program_of(make_user("admin")), make_user("viewer", "bob")
+
+        assert program.delete(f"/api/users/{bob.pk}").status_code == 200
+        assert program.delete(f"/api/users/{bob.pk}").status_code == 404
 
 
 def test_nobody_sets_the_password_of_another(operator: Client) -> None:

@@ -109,7 +109,7 @@ GOOD_BUT_REFUSED = {
     "POST /api/catalog/sources": {"SOURCE_INVALID"},
     "POST /api/engines/docker/discover": {"IMAGE_INVALID"},
     "POST /api/users": {"NAME_INVALID", "PASSWORD_WEAK"},
-    "PATCH /api/users/{user_id}": {"PASSWORD_WEAK"},
+    "PATCH /api/users/{user_id}": {"PASSWORD_WEAK", "PASSWORD_WRONG"},
     "PUT /api/engines/{engine_type}/{variant_id}/settings": {
         "ENGINE_NOT_FOUND",
         "LANGUAGE_UNKNOWN",
