@@ -99,7 +99,7 @@ def _enter(request: HttpRequest) -> None:
         request.token_pk = token  # type: ignore[attr-defined]
         note_request(token, is_write=request.method not in READS)
         return
-    if getattr(request, "is_bare_api", False) or not isinstance(request.user, User):
+    if _counts_no_cookie(request) or not isinstance(request.user, User):
         raise Refused(
             "TOKEN_REQUIRED",
             "Send a token: Authorization: Bearer <token>. Your profile page makes one.",
@@ -110,6 +110,15 @@ def _enter(request: HttpRequest) -> None:
             "CSRF_FAILED", "Send the page's CSRF token in X-CSRFToken, or use a token.", status=403
         )
     request.caller = request.user  # type: ignore[attr-defined]
+
+
+def _counts_no_cookie(request: HttpRequest) -> bool:
+    """The contract's paths without `/api`, and pages of the origins that CORS_ORIGINS lets in."""
+    origin = request.headers.get("Origin", "")
+    is_foreign = origin in settings.CORS_ALLOWED_ORIGINS and not origin.endswith(
+        f"://{request.get_host()}"
+    )
+    return is_foreign or getattr(request, "is_bare_api", False)
 
 
 def _counts(request: HttpRequest) -> HttpResponse:

@@ -95,6 +95,22 @@ class Reader:
         # The value is not shown: it may hold a password.
         raise WrongSetting(f"{name} must be a URL that begins with {schemes[0]}:// and a host.")
 
+    def origins(self, name: str) -> list[str]:
+        """Origins of pages with commas between them: scheme, host, and port if it has one."""
+        words = [word.rstrip("/") for word in self.words(name)]
+        for word in words:
+            try:
+                parts = urlsplit(word)
+                is_good = parts.scheme in {"http", "https"} and bool(parts.hostname)
+                is_good = is_good and parts.port != 0 and word == f"{parts.scheme}://{parts.netloc}"
+            except ValueError:
+                is_good = False
+            if not is_good or "@" in word or "*" in word:
+                raise WrongSetting(
+                    f"{name} has “{word}”; it must be an origin, such as https://studio.example."
+                )
+        return words
+
     def networks(self, name: str, default: str) -> list[IPv4Network | IPv6Network]:
         """Addresses and networks with commas between them, but never all of them."""
         found = []

@@ -13,6 +13,8 @@ from abm.allauth_settings import *  # noqa: F403  read by name, as all settings 
 from abm.allauth_settings import providers
 from abm.clock import clock
 from abm.content_policy import CONTENT_SECURITY_POLICY as CONTENT_SECURITY_POLICY
+from abm.cors_settings import *  # noqa: F403
+from abm.cors_settings import MIDDLEWARE_OF_CORS
 from abm.environment import Reader, WrongSetting
 from abm.filesystem import journal_for
 
@@ -31,6 +33,7 @@ try:
     PORT = read.number("PORT", 8765, least=1, most=65535)
     PUBLIC_URL = read.url("PUBLIC_URL", "", ["https", "http"]).rstrip("/")
     EXTRA_HOSTS = read.words("ALLOWED_HOSTS")
+    CORS_ORIGINS = CORS_ALLOWED_ORIGINS = read.origins("CORS_ORIGINS")
     SECRET_KEY = read.secret("SECRET_KEY") or read.kept_secret(DATA_DIR / "secret_key")
     SECRET_KEY_FALLBACKS = read.words("SECRET_KEY_FALLBACKS")
     DEBUG = read.flag("DEBUG", default=False)
@@ -152,6 +155,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "channels",
+    "corsheaders",
     "django_htmx",
     "csp",
     "allauth",
@@ -171,6 +175,7 @@ MIDDLEWARE = [
     "abm.proxies.TrustedProxyMiddleware",
     "abm.traces.TraceMiddleware",
     "abm.middleware.NamedHostMiddleware",
+    *([MIDDLEWARE_OF_CORS] if CORS_ORIGINS else []),
     "abm.api_door.BareApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
