@@ -25,6 +25,7 @@ from engines import (
     api_container,
     api_gpus,
     api_hosts,
+    api_images,
     api_install,
     api_lists,
     api_more,
@@ -32,6 +33,7 @@ from engines import (
     api_sources,
     api_through,
     api_updates,
+    api_uploads,
 )
 from hosts import api as hosts
 from hosts import api_looks, api_remote
@@ -46,8 +48,8 @@ LISTS = {
     "catalog/entries",
 }
 """Answered from memory until something changes."""
-LARGE = {f"engines/<variant_id>/{name}" for name in api_through.OPERATIONS}
-"""May be sent MAX_UPLOAD_MB: sound on its way to an engine."""
+LARGE = {f"engines/<variant_id>/{name}" for name in api_through.OPERATIONS} | {api_uploads.PART}
+"""May be sent MAX_UPLOAD_MB: sound on its way to an engine, a part of an image."""
 ROOMS = (
     api_about,
     events_stream,
@@ -59,6 +61,8 @@ ROOMS = (
     api_install,
     api_updates,
     api_sources,
+    api_images,
+    api_uploads,
     api,
     api_more,
     api_container,

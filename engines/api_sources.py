@@ -134,7 +134,7 @@ def register_image(request: HttpRequest, wish: RegisterWish) -> HttpResponseBase
     """Its name is the last part of the image's. Install it as any other entry."""
     image = f"{wish.docker_image}:{wish.docker_tag}"
     name = tagged(image).repository.rpartition("/")[2]
-    known = register.known_of(_examined(image), image=image)
+    known = register.newest_known(image)
     try:
         variant = register.register_image(
             _definition(wish, name, known.found),
@@ -148,13 +148,6 @@ def register_image(request: HttpRequest, wish: RegisterWish) -> HttpResponseBase
             refused
         ) from refused
     return bytes_of(RegisteredAnswer(variant_id=f"{variant.entry.name}:{DOCKER_HOST_ID}"))
-
-
-def _examined(image: str) -> str:
-    """The number of the newest job that has looked at this image; empty if none has."""
-    looked = Job.objects.filter(action=Job.Action.EXAMINE, status=Job.Status.SUCCEEDED)
-    job = looked.filter(params__image=tagged(image).canonical).order_by("-pk").first()
-    return str(job.pk) if job else ""
 
 
 def _definition(wish: RegisterWish, name: str, found: Mapping[str, Any]) -> EngineDefinition:

@@ -14,6 +14,7 @@ from engines.sources.registering import registering
 from engines.sources.services import tagged
 from jobs.models import Job
 
+MOST_JOBS = 200
 FROM_JOBS = (Job.Action.BUILD, Job.Action.LOAD_IMAGE, Job.Action.EXAMINE)
 
 
@@ -34,6 +35,24 @@ class Known:
     def initial(self) -> dict[str, Any]:
         """What the form begins with."""
         return registering(self.found, self.image)
+
+
+def all_known_of(job: Job) -> list[Known]:
+    """Every image that a job has made, loaded or looked at, by its name."""
+    names = [row["name"] for row in job.params.get("images") or [] if row["name"]]
+    images = names if job.action == Job.Action.LOAD_IMAGE else [""]
+    return [known_of(str(job.pk), image=image) for image in images]
+
+
+def newest_known(image: str) -> Known:
+    """What the newest job that had to do with this image found out about it."""
+    wanted = tagged(image)
+    jobs = Job.objects.filter(action__in=FROM_JOBS, status=Job.Status.SUCCEEDED)
+    for job in jobs.order_by("-pk")[:MOST_JOBS]:
+        for known in all_known_of(job):
+            if known.image and tagged(known.image) == wanted:
+                return known
+    return Known(image)
 
 
 def known_of(job_pk: str, *, image: str) -> Known:

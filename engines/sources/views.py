@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -22,14 +19,14 @@ from catalog.models import CatalogEntry, Variant
 from engines.models import Engine
 from engines.sources import register, services, uploading
 from engines.sources.forms import BuildForm, ExamineForm, PathForm, PushForm, narrowed
-from engines.sources.places import roots, saved_files
+from engines.sources.places import roots
 from engines.sources.registering import RegisterForm
+from engines.sources.saved import saved_image
 from hosts.models import Host
 from jobs.models import Job
 
 TABS = {"build": "Build it", "file": "From a file", "image": "An image there is"}
 JOBS_SHOWN = 5
-PIECE_BYTES = 2**20
 
 
 def _user(request: HttpRequest) -> User:
@@ -227,18 +224,4 @@ def saved(request: HttpRequest, job_pk: int) -> HttpResponseBase:
     require_role(_user(request), User.Role.OPERATOR)
     job = get_object_or_404(Job, pk=job_pk, action=Job.Action.SAVE)
     require_host(_user(request), job.host_id)
-    file = saved_files() / Path(str(job.params.get("file") or "none")).name
-    if not file.is_file():
-        raise Http404("This file is gone: it was kept for a day. Save the image again.")
-    answer = StreamingHttpResponse(_pieces(file), content_type="application/x-tar")
-    answer["Content-Length"] = str(file.stat().st_size)
-    shown = file.name.partition("-")[2]
-    answer["Content-Disposition"] = f'attachment; filename="{shown}"'
-    return answer
-
-
-async def _pieces(file: Path) -> AsyncIterator[bytes]:
-    """Piece by piece: Django would gather what is not asynchronous in memory, and it is large."""
-    with file.open("rb") as opened:
-        while piece := await asyncio.to_thread(opened.read, PIECE_BYTES):
-            yield piece
+    return saved_image(job)

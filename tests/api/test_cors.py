@@ -85,9 +85,8 @@ def test_abms_own_pages_are_no_strangers(allowed: None, settings: Settings) -> N
     assert own.status_code == 200
 
 
-@pytest.mark.parametrize("text", ["*", "studio.example", "https://a/b", "https://u@a", "ftp://a"])
-def test_what_is_no_origin_stops_the_start(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setenv("CORS_ORIGINS", f"{STUDIO}/, {text}")
-
-    with pytest.raises(WrongSetting, match="must be an origin"):
-        Reader(Path("none")).origins("CORS_ORIGINS")
+def test_what_is_no_origin_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("*", "studio.example", "https://a/b", "https://u@a", "ftp://a"):
+        monkeypatch.setenv("CORS_ORIGINS", f"{STUDIO}/, {text}")
+        with pytest.raises(WrongSetting, match="must be an origin"):
+            Reader(Path("none")).origins("CORS_ORIGINS")

@@ -51,6 +51,8 @@ KNOWN = {
     "engine_type": "tts",
     "container": "0123456789ab",
     "key": "languages",
+    "field": "displayName",
+    "token": "gone",
     **dict.fromkeys(("job_id", "user_id", "token_id", "entry_id", "source_id"), 1),
 }
 """What is there, so that not every address leads to a 404."""
@@ -107,6 +109,11 @@ GOOD_BUT_REFUSED = {
     "POST /api/engine-hosts": {"HOST_ADDRESS_INVALID"},
     "POST /api/engine-hosts/prepare": {"HOST_ADDRESS_INVALID"},
     "POST /api/catalog/sources": {"SOURCE_INVALID"},
+    "PATCH /api/catalog/sources/{source_id}": {"SOURCE_INVALID"},
+    "PATCH /api/catalog/entries/{entry_id}/overrides": {"ENTRY_INVALID"},
+    "POST /api/images/build": {"BUILD_INVALID", "PATH_INVALID", "SOURCE_INVALID"},
+    "POST /api/images/load": {"PATH_INVALID"},
+    "POST /api/images/push": {"IMAGE_INVALID"},
     "POST /api/engines/docker/discover": {"IMAGE_INVALID"},
     "POST /api/users": {"NAME_INVALID", "PASSWORD_WEAK"},
     "PATCH /api/users/{user_id}": {"PASSWORD_WEAK", "PASSWORD_WRONG"},
