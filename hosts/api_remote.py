@@ -82,7 +82,8 @@ class PublicKey(Shape):
     install_command: str | None
 
 
-def _prepared(access: RemoteAccess) -> Prepared:
+def prepared_shape(access: RemoteAccess) -> Prepared:
+    """How its key gets on a host. Raises Refused SSH_KEY_UNREADABLE."""
     public, command = _key_of(access)
     return Prepared(
         host_id=access.mark,
@@ -118,7 +119,7 @@ def list_hosts(request: HttpRequest) -> HttpResponseBase:
 def prepare(request: HttpRequest, wish: PrepareWish) -> HttpResponseBase:
     """Everybody adds one at a time; another address throws the former key away."""
     draft = remote.begin_adding(name=wish.name, url=wish.ssh_url, user=person(request))
-    return bytes_of(_prepared(draft))
+    return bytes_of(prepared_shape(draft))
 
 
 @endpoint(
@@ -212,7 +213,7 @@ def accept_key(request: HttpRequest, host_id: HostId, wish: AcceptWish) -> HttpR
 def next_key(request: HttpRequest, host_id: HostId) -> HttpResponseBase:
     """The present one is used until a test finds that the host lets the new one in."""
     access = remote.begin_rotation(_remote(request, host_id), user=person(request))
-    return bytes_of(_prepared(access))
+    return bytes_of(prepared_shape(access))
 
 
 @endpoint(

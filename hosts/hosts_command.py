@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from hosts import remote, services
+from hosts import adding_command, remote, services
 from hosts.api import found
 from hosts.api_shapes import (
     HostShape,
@@ -35,6 +35,7 @@ COLUMNS = {
 def add_arguments(verbs: Any) -> None:
     """The verbs below `hosts`."""
     verb(verbs, "list", "every host")
+    adding_command.add_arguments(verbs)
     for name, words in {
         "show": "one host",
         "facts": "what a host said of itself",
@@ -116,6 +117,8 @@ def _remove(options: dict[str, Any], terminal: Terminal) -> None:
 
 VERBS = {
     "list": _list,
+    "add": adding_command.add,
+    "give-up": adding_command.give_up,
     "show": _show,
     "facts": _facts,
     "gpus": _gpus,

@@ -24,15 +24,21 @@ from jobs.services import ring, ring_task
 KEPT = timedelta(days=1)
 """How long a host that is being added is remembered."""
 LONGEST_NAME = 100
+COMMAND_LINE = 0
+"""Who adds a host from a shell; no person has this number."""
 
 
-def being_added(user: User) -> RemoteAccess | None:
-    """The host that this person is adding."""
-    return RemoteAccess.objects.filter(owner_pk=user.pk).first()
+def being_added(user: User | None) -> RemoteAccess | None:
+    """The host that this person is adding; None is the command line, which adds one as well."""
+    return RemoteAccess.objects.filter(owner_pk=_owner(user)).first()
+
+
+def _owner(user: User | None) -> int:
+    return user.pk if user else COMMAND_LINE
 
 
 @transaction.atomic
-def begin_adding(*, name: str, url: str, user: User) -> RemoteAccess:
+def begin_adding(*, name: str, url: str, user: User | None) -> RemoteAccess:
     """Note a host to be added and make its key. The same address again keeps key and tests.
 
     Raises Refused HOST_NAME_INVALID, HOST_ADDRESS_INVALID or HOST_KNOWN.
@@ -40,7 +46,7 @@ def begin_adding(*, name: str, url: str, user: User) -> RemoteAccess:
     require_role(user, User.Role.ADMIN)
     name, address = _checked_name(name), _checked_address(url)
     forget_unfinished()
-    draft = RemoteAccess.objects.filter(owner_pk=user.pk).first()
+    draft = being_added(user)
     if draft is not None and draft.address == address:
         draft.name = name
         draft.save(update_fields=["name", "updated_at"])
@@ -48,7 +54,7 @@ def begin_adding(*, name: str, url: str, user: User) -> RemoteAccess:
     if draft is not None:
         draft.delete()
     made = RemoteAccess.objects.create(
-        owner_pk=user.pk,
+        owner_pk=_owner(user),
         name=name,
         mark=f"docker:{secrets.token_hex(4)}",
         address=address,
@@ -101,7 +107,7 @@ def ask_check(access: RemoteAccess, *, user: User) -> None:
 
 
 @transaction.atomic
-def accept_key(access: RemoteAccess, *, fingerprint: str, user: User) -> None:
+def accept_key(access: RemoteAccess, *, fingerprint: str, user: User | None) -> None:
     """Believe the host key with this fingerprint from now on, and no other.
 
     Raises Refused HOST_KEY_GONE where that is not what the host showed last.
@@ -122,7 +128,7 @@ def accept_key(access: RemoteAccess, *, fingerprint: str, user: User) -> None:
 
 
 @transaction.atomic
-def save_host(access: RemoteAccess, *, user: User) -> Host:
+def save_host(access: RemoteAccess, *, user: User | None) -> Host:
     """Make the host that was being added. Raises Refused HOST_NOT_TESTED or HOST_KNOWN."""
     require_role(user, User.Role.ADMIN)
     _checked_address(access.address)
@@ -150,7 +156,7 @@ def save_host(access: RemoteAccess, *, user: User) -> Host:
 
 
 @transaction.atomic
-def cancel_adding(access: RemoteAccess, *, user: User) -> None:
+def cancel_adding(access: RemoteAccess, *, user: User | None) -> None:
     """Throw the key of a host away that was being added."""
     require_role(user, User.Role.ADMIN)
     if access.host is None:
