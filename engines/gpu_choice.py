@@ -16,7 +16,9 @@ from accounts.roles import require_role
 from catalog.models import Variant
 from engines.models import Engine
 from engines.noting import note_engine
-from engines.vram import Place, Shortage, best_place, need_of, places_on, shortage
+from engines.vram import Place, Shortage, best_place, maker_of, need_of, places_on, shortage
+from hosts.gpu.handing import PLATFORMS
+from hosts.gpu.values import Vendor
 from hosts.gpu.words import gib
 from hosts.models import Host
 from hosts.runners.base import NoGpu
@@ -43,7 +45,7 @@ class Option:
 def chosen_at_install(variant: Variant, host: Host) -> dict[str, Any]:
     """The columns of a new engine: with several cards the one that fits best, else all."""
     uses_gpu = variant.needs_gpu and bool(host.has_gpu)
-    places = places_on(host) if uses_gpu else []
+    places = of_maker(places_on(host), maker_of(host)) if uses_gpu else []
     best = best_place(places, variant.entry.vram_bytes) if len(places) > 1 else None
     return {"uses_gpu": uses_gpu, "gpus": [best.uuid] if best else []}
 
@@ -57,6 +59,9 @@ def gpu_context(engine: Engine) -> dict[str, Any]:
         "gpu_mode": mode,
         "gpu_modes": MODES,
         "gpu_options": options_of(engine, places, need, chosen=engine.gpus),
+        "gpu_only_all": [
+            card for card in engine.host.gpus.all() if not (card.can_be_chosen or card.is_mig)
+        ],
         "gpu_need": need,
         "gpu_shortage": short,
         "needs_gpu": bool(engine.variant and engine.variant.needs_gpu),
@@ -98,8 +103,12 @@ def _words(place: Place, need: int | None) -> str:
 def places_of(engine: Engine, places: list[Place]) -> list[Place]:
     """Those of the host's that the engine may use."""
     if not engine.gpus:
-        return places
+        return of_maker(places, maker_of(engine.host))
     return [place for place in places if place.uuid in engine.gpus]
+
+
+def of_maker(places: list[Place], maker: Vendor) -> list[Place]:
+    return [place for place in places if place.card.vendor == maker]
 
 
 @transaction.atomic
@@ -115,9 +124,7 @@ def set_gpus(engine: Engine, posted: QueryDict, *, user: User | None) -> Engine:
         raise _invalid("Choose none, all, or single cards.")
     if mode == CHOSEN and not chosen:
         raise _invalid("Tick at least one card, or choose none or all.")
-    known = {place.uuid for place in places_on(engine.host)} | set(engine.gpus)
-    if unknown := [uuid for uuid in chosen if uuid not in known]:
-        raise _invalid(f"{engine.host} has no card {unknown[0][:80]}. Load the page again.")
+    _check_cards(engine, chosen)
     before = columns(engine, "uses_gpu", "gpus", "forbids_cpu")
     engine.uses_gpu, engine.gpus = mode != NONE, chosen
     engine.forbids_cpu = forbids and mode != NONE
@@ -125,6 +132,23 @@ def set_gpus(engine: Engine, posted: QueryDict, *, user: User | None) -> Engine:
     announce("engines", "engine.changed", text=f"The GPU of {engine} was chosen", pk=engine.pk)
     note_engine("gpus", engine, user=user, before=before, after=columns(engine, *before))
     return engine
+
+
+def _check_cards(engine: Engine, chosen: list[str]) -> None:
+    places = places_on(engine.host)
+    known = {place.uuid for place in places} | set(engine.gpus)
+    for uuid in chosen:
+        if uuid in known:
+            continue
+        card = engine.host.gpus.filter(uuid=uuid).first()
+        if card is not None and not card.is_mig:
+            raise _invalid(
+                f"{card} tells nothing by which {PLATFORMS[Vendor(card.vendor)]} could be told to "
+                "take it alone. Choose all cards."
+            )
+        raise _invalid(f"{engine.host} has no card {uuid[:80]}. Load the page again.")
+    if len({place.card.vendor for place in places if place.uuid in chosen}) > 1:
+        raise _invalid("An engine can use the cards of one maker. Choose those of one alone.")
 
 
 def _invalid(message: str) -> Refused:

@@ -11,7 +11,10 @@ from django.conf import settings
 from engines.environment import variables_of
 from engines.model_places import models_volume, samples_place
 from engines.models import Engine
+from engines.vram import maker_of
 from hosts.deployment import deployment_id
+from hosts.gpu.handing import ALL, Handed, cdi_names, node_groups
+from hosts.gpu.values import Vendor
 from hosts.models import Host
 from hosts.runners.base import EngineSpec
 from hosts.runners.container import ContainerSpec, Mount, PortBinding
@@ -52,7 +55,7 @@ def spec_of(engine: Engine) -> EngineSpec:
         taken_ports=frozenset(port for port in taken.values_list("port", flat=True) if port),
         samples_dir=_place(engine.host, engine.host.samples_path, "samples"),
         models_dir=_place(engine.host, engine.host.models_path, "models"),
-        gpus=None if engine.host.is_docker else _cards(engine),
+        cards=None if engine.host.is_docker else _cards(engine),
         container=_container(engine) if engine.host.is_docker else None,
     )
 
@@ -103,7 +106,7 @@ def _container(engine: Engine) -> ContainerSpec:
         network="" if engine.host.is_remote else settings.ENGINE_NETWORK,
         ports=tuple(PortBinding(**row) for row in engine.ports),
         mounts=_mounts(engine),
-        gpus=_cards(engine),
+        cards=_cards(engine),
         cpus=limits.get("cpus"),
         memory_bytes=limits.get("memory_bytes"),
         shm_bytes=limits.get("shm_bytes") or _megabytes(extras.get("shm_mb")),
@@ -115,10 +118,19 @@ def _container(engine: Engine) -> ContainerSpec:
     )
 
 
-def _cards(engine: Engine) -> tuple[str, ...]:
-    # A card without a UUID is kept as `index-0`, and goes by its number alone.
-    chosen = tuple(uuid.removeprefix("index-") for uuid in engine.gpus)
-    return (chosen or ("all",)) if engine.uses_gpu else ()
+def _cards(engine: Engine) -> Handed:
+    if not engine.uses_gpu:
+        return Handed()
+    host = engine.host
+    maker = maker_of(host, engine.gpus)
+    known = {card.uuid: card.choice_name for card in host.gpus.all()}
+    # Parts of a card have no row; what is gone is told by Docker, or before the start.
+    names = tuple(known.get(uuid) or uuid.removeprefix("index-") for uuid in engine.gpus) or ALL
+    if not host.is_docker:
+        return Handed(names, maker)
+    is_here = bool(host.facts.get("is_on_this_machine"))
+    groups = node_groups() if is_here and maker is not Vendor.NVIDIA else ()
+    return Handed(names, maker, cdi_names(host.facts, maker, names), groups)
 
 
 def _megabytes(size: float | None) -> int | None:

@@ -10,7 +10,9 @@ import humanize
 from catalog.models import CatalogEntry, Variant
 from engines.models import Engine
 from engines.sources.recipe import place_of, recipe_of
-from engines.vram import places_on, shortage
+from engines.vram import maker_of, places_on, shortage
+from hosts.gpu.handing import PLATFORMS
+from hosts.gpu.values import Vendor
 from hosts.models import Host
 from hosts.oci.platforms import Platform, best
 
@@ -132,6 +134,10 @@ def _gpu_problems(variant: Variant, host: Host) -> Iterator[Problem]:
         return
     cards = host.facts.get("cards")
     if host.has_gpu:
+        maker = maker_of(host)
+        if maker is not Vendor.NVIDIA:
+            words = f"the cards here are no NVIDIA's: it has to be made for {PLATFORMS[maker]}"
+            yield Problem(words, is_warning=True)
         yield from _driver_problems(variant, host)
         yield from _vram_problems(variant, host)
     elif host.has_gpu is None:
@@ -156,7 +162,7 @@ def _driver_problems(variant: Variant, host: Host) -> Iterator[Problem]:
     """Minimum driver and CUDA, where both sides are known."""
     extras = variant.entry.extra.get("abm") or {}
     versions = host.facts.get("versions") or {}
-    card = host.gpus.first()
+    card = host.gpus.filter(vendor=Vendor.NVIDIA).first()
     for key, name, read in (
         ("min_driver", "NVIDIA driver", card.driver if card else ""),
         ("min_cuda", "CUDA", card.cuda if card else ""),

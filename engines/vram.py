@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engines.models import Engine
+from hosts.gpu.values import Vendor
 from hosts.gpu.words import gib
 from hosts.models import Gpu, Host
 
@@ -25,6 +26,13 @@ class Place:
     def fits(self, need: int | None) -> bool | None:
         """Whether so much is free; None where one of the two is unknown."""
         return None if need is None or self.free is None else self.free >= need
+
+
+def maker_of(host: Host, chosen: Sequence[str] = ()) -> Vendor:
+    """Whose cards an engine gets there: those that were chosen, else NVIDIA's before others'."""
+    cards = [card for card in host.gpus.all() if not chosen or card.uuid in chosen]
+    makers = {card.vendor for card in cards}
+    return next((vendor for vendor in Vendor if vendor in makers), Vendor.NVIDIA)
 
 
 def places_on(host: Host) -> list[Place]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.db import models
 from django.utils import timezone
 
+from hosts.gpu.values import Vendor
 from hosts.gpu.words import gib
 
 COLOURS = 4
@@ -81,9 +82,19 @@ class Gpu(models.Model):
         return max(self.memory_total - self.memory_used, 0)
 
     @property
+    def choice_name(self) -> str:
+        """As its maker's programs take it; empty where they cannot be told to take this card."""
+        if self.vendor == Vendor.INTEL:
+            return "" if self.index is None else str(self.index)
+        if self.vendor == Vendor.AMD:
+            return self.uuid if self.uuid.startswith("GPU-") else ""
+        # A card without a UUID is kept as `index-0`, and goes by its number alone.
+        return self.uuid.removeprefix("index-")
+
+    @property
     def can_be_chosen(self) -> bool:
         """Whether abm can hand out exactly this card."""
-        return self.vendor == "nvidia"
+        return bool(self.choice_name)
 
     @property
     def memory_text(self) -> str:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from hosts.gpu import history
 from hosts.gpu.asking import is_program_here
 from hosts.gpu.holding import Share
-from hosts.gpu.values import CardReading, Inventory
+from hosts.gpu.values import CardReading, Inventory, Vendor
 from hosts.models import Gpu, Host
 from hosts.runners.docker.card_helper import PROGRAM
 from hosts.runners.docker.system import read_system
@@ -93,6 +93,8 @@ def has_gpu(host: Host) -> bool | None:
     A runtime called nvidia proves no card, and a card without a runtime helps no container.
     """
     if host.is_docker and not host.facts.get("has_gpu_runtime"):
+        if Gpu.objects.filter(host=host).exclude(vendor=Vendor.NVIDIA).exists():
+            return True  # others need no runtime, their nodes are given
         return False if host.facts else None
     if Gpu.objects.filter(host=host).exists():
         return True

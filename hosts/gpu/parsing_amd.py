@@ -90,8 +90,14 @@ def _card(
     total = _first(now, ("mem_usage", "total_vram")) or _first(fixed, ("vram", "size"))
     hot = (("temperature", "hotspot"), ("temperature", "edge"), ("temperature", "gpu_temp"))
     power = (("power", "socket_power"), ("power", "average_socket_power"))
+    serial = text_in(_at(fixed, "asic", "asic_serial")).lower().removeprefix("0x")
+    # As ROCm's programs call it, and rocm-smi; cards without a serial have zeros for one.
+    unique = f"GPU-{serial:0>16}" if serial.strip("0") else ""
     return CardReading(
-        uuid=text_in(listed.get("uuid")) or text_in(fixed.get("uuid")) or f"index-{number}",
+        uuid=unique
+        or text_in(listed.get("uuid"))
+        or text_in(fixed.get("uuid"))
+        or f"index-{number}",
         vendor=Vendor.AMD,
         index=number,
         name=text_in(_at(fixed, "asic", "market_name")) or "AMD GPU",

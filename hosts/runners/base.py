@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from hosts.gpu.handing import Handed
 from hosts.runners.container import ContainerSpec
 from hosts.runners.container import ImageState as ImageState
 from hosts.runners.progress import LayerProgress as LayerProgress
@@ -117,8 +118,8 @@ class EngineSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     samples_dir: Path | None = None
     models_dir: Path | None = None
-    gpus: tuple[str, ...] | None = None
-    """Cards for a process: UUIDs, `("all",)`, or none at all; None leaves it what abm has."""
+    cards: Handed | None = None
+    """Cards for a process; None leaves it what abm has."""
     container: ContainerSpec | None = None
     """Set for hosts that run containers."""
 

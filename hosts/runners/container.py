@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hosts.gpu.handing import Handed
+
 
 @dataclass(frozen=True, slots=True)
 class PortBinding:
@@ -62,8 +64,7 @@ class ContainerSpec:
     ports: tuple[PortBinding, ...] = ()
     """More ports than the engine's own."""
     mounts: tuple[Mount, ...] = ()
-    gpus: tuple[str, ...] = ()
-    """Cards by UUID or index, or `("all",)`; empty for none."""
+    cards: Handed = field(default_factory=Handed)
     cpus: float | None = None
     memory_bytes: int | None = None
     shm_bytes: int | None = None

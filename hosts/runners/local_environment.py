@@ -13,7 +13,8 @@ PASSED = frozenset(
     | {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
     | {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
     | {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
-    | {"CUDA_VISIBLE_DEVICES", "CUDA_HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
+    | {"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"}
+    | {"CUDA_HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
     | {"XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE"}
     | {"OMP_NUM_THREADS"}
 )
@@ -59,17 +60,5 @@ def engine_environment(spec: EngineSpec, files: EngineFiles, *, port: int) -> Ma
     if files.shared is not None:
         theirs = spec.environment.get("PYTHONPATH")
         ours["PYTHONPATH"] = os.pathsep.join([str(files.shared), *([theirs] if theirs else [])])
-    return {**_passed(), **_cards(spec), **spec.environment, **ours}
-
-
-def _cards(spec: EngineSpec) -> dict[str, str]:
-    """Which cards it sees, by UUID: their numbers differ between CUDA and nvidia-smi.
-
-    https://docs.nvidia.com/cuda/cuda-c-programming-guide/#env-vars
-    """
-    if spec.gpus is None:
-        return {}
-    chosen = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    if spec.gpus != ("all",):  # else all of those that abm itself may see
-        chosen["CUDA_VISIBLE_DEVICES"] = ",".join(spec.gpus)
-    return chosen
+    cards = {} if spec.cards is None else spec.cards.process_variables()
+    return {**_passed(), **cards, **spec.environment, **ours}

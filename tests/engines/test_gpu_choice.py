@@ -17,6 +17,9 @@ from engines.models import Engine
 from engines.spec import spec_of
 from engines.verdict import verdict
 from engines.vram import best_place, need_of, places_on, shortage
+from hosts.gpu.handing import Handed
+from hosts.gpu.values import Vendor
+from hosts.gpus import has_gpu
 from hosts.models import Host
 from hosts.runners.base import EngineSpec, NoGpu
 from hosts.runners.docker.creation import environment_of, settings_of
@@ -61,6 +64,51 @@ class TestChoice:
         assert "DeviceRequests" not in settings_of(spec)["HostConfig"]
         assert environment_of(spec)["NVIDIA_VISIBLE_DEVICES"] == "void"
 
+    def test_an_amd_card_is_handed_to_a_container_by_its_nodes(self) -> None:
+        host = docker_host()
+        make_gpu(host, "GPU-18f68e602b8a790f", vendor="amd", name="Radeon")
+        engine = make_engine(host=host, uses_gpu=True, gpus=["GPU-18f68e602b8a790f"])
+
+        settings = settings_of(spec_of(engine))
+
+        nodes = [row["PathOnHost"] for row in settings["HostConfig"]["Devices"]]
+        assert nodes == ["/dev/kfd", "/dev/dri"]
+        assert "DeviceRequests" not in settings["HostConfig"]
+        assert "ROCR_VISIBLE_DEVICES=GPU-18f68e602b8a790f" in settings["Env"]
+        assert has_gpu(host) is True
+
+    def test_an_intel_card_goes_by_its_number(self) -> None:
+        host = make_host()
+        make_gpu(host, "00000000-0000-0000-0000-020056a08086", vendor="intel", index=1)
+        engine = make_engine(host=host, uses_gpu=True, gpus=[host.gpus.get().uuid])
+
+        cards = spec_of(engine).cards
+
+        assert cards == Handed(("1",), Vendor.INTEL)
+
+    def test_one_that_cannot_be_told_apart_is_refused_in_words(self) -> None:
+        host = make_host()
+        make_gpu(host, "22ff744c-0000-1000-8059-7b4f2cd0e001", vendor="amd", name="Radeon")
+
+        with pytest.raises(Refused, match="Radeon tells nothing by which ROCm"):
+            set_gpus(
+                make_engine(host=host),
+                posted("gpu-mode=chosen&gpu=22ff744c-0000-1000-8059-7b4f2cd0e001"),
+                user=None,
+            )
+
+    def test_cards_of_two_makers_are_refused(self) -> None:
+        host = make_host()
+        make_gpu(host)
+        make_gpu(host, "GPU-18f68e602b8a790f", vendor="amd")
+
+        with pytest.raises(Refused, match="one maker"):
+            set_gpus(
+                make_engine(host=host),
+                posted(f"gpu-mode=chosen&gpu={A}&gpu=GPU-18f68e602b8a790f"),
+                user=None,
+            )
+
     @pytest.mark.parametrize(
         ("uses_gpu", "gpus", "seen"),
         [(True, [A], A), (True, [A, B], f"{A},{B}"), (True, [], None), (False, [], "")],
@@ -83,7 +131,7 @@ class TestChoice:
 
     def test_what_a_user_set_by_hand_wins(self, tmp_path: Path) -> None:
         own = {"CUDA_VISIBLE_DEVICES": "3"}
-        spec = EngineSpec("tiny", source_dir=tmp_path, gpus=(A,), environment=own)
+        spec = EngineSpec("tiny", source_dir=tmp_path, cards=Handed((A,)), environment=own)
 
         environment = engine_environment(spec, files_of(spec, tmp_path), port=1)
 
@@ -93,7 +141,7 @@ class TestChoice:
     def test_a_card_without_a_uuid_goes_by_its_number(self) -> None:
         spec = spec_of(on_docker(uses_gpu=True, gpus=["index-1"]))
 
-        assert spec.container is not None and spec.container.gpus == ("1",)
+        assert spec.container is not None and spec.container.cards.names == ("1",)
 
 
 class TestForm:
@@ -160,11 +208,25 @@ class TestForm:
             ("GPU-gone", True, True),
         ]
 
-    def test_cards_of_other_makers_cannot_be_chosen(self) -> None:
+    def test_a_card_that_nothing_tells_apart_comes_with_all_alone(self) -> None:
         engine = on_docker()
-        make_gpu(engine.host, vendor="amd")
+        make_gpu(engine.host, "22ff744c-0000-1000-8059-7b4f2cd0e001", vendor="amd", index=0)
 
-        assert gpu_context(engine)["gpu_options"] == []
+        context = gpu_context(engine)
+
+        assert context["gpu_options"] == []
+        assert [str(card) for card in context["gpu_only_all"]] == ["GPU 0, RTX 3090"]
+
+    def test_the_best_of_the_makers_is_of_those_it_would_get(self) -> None:
+        host = docker_host(has_gpu=True)
+        make_gpu(host, total=8)
+        make_gpu(host, "GPU-18f68e602b8a790f", vendor="amd", total=48)
+
+        engine = make_engine(host=host, uses_gpu=True)
+
+        assert chosen_at_install(image(needs_gpu=True), host)["gpus"] == []
+        assert [place.uuid for place in gpu_choice.places_of(engine, places_on(host))] == [A]
+        assert spec_of(engine).container.cards == Handed(("all",))  # type: ignore[union-attr]
 
     def test_a_cut_card_is_offered_by_its_parts(self) -> None:
         host = docker_host(has_gpu=True)

@@ -13,6 +13,7 @@ from engines.models import Engine
 from engines.services import Wish, install_engine
 from engines.verdict import verdict, verdicts
 from hosts.models import Host
+from tests.engines.cards import make_gpu
 from tests.engines.factories import make_engine, make_host, make_variant
 from tests.pages.factories import make_user
 
@@ -112,6 +113,16 @@ def test_a_gpu_that_is_there_fits_and_is_named() -> None:
 
     assert found.fits
     assert "RTX 3090" in found.text
+
+
+def test_cards_of_another_maker_fit_with_a_word_on_what_they_run() -> None:
+    host = docker_host(has_gpu=True)
+    make_gpu(host, vendor="amd", name="Radeon", driver="6.10.5")
+
+    found = verdict(image(needs_gpu=True, extras={"min_driver": "550.54"}), host)
+
+    assert found.fits
+    assert found.warnings == ("the cards here are no NVIDIA's: it has to be made for ROCm",)
 
 
 def test_an_old_driver_is_compared_where_it_is_known() -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from hosts.runners.base import EngineSpec, HostUnreachable, ImageNotFound
+from hosts.gpu.handing import ALL, Handed
+from hosts.gpu.values import Vendor
+from hosts.runners.base import EngineSpec, HostUnreachable, ImageNotFound, NoGpu
 from hosts.runners.docker.connection import DockerAddress
 from hosts.runners.docker.runner import DockerRunner
 from jobs.outcome import CancelToken
@@ -61,8 +63,12 @@ class TestEnded:
     def test_one_without_its_gpu_says_so_and_runs_with_one(self, engines: Engines) -> None:
         assert "looked for a GPU" in reason(engines, "needs-gpu")
 
-        spec = engines.started("needs-gpu", gpus=("all",))
+        spec = engines.started("needs-gpu", cards=Handed(ALL))
         until(lambda: answers(_port(engines, spec)))
+
+    def test_amds_cards_need_their_nodes(self, engines: Engines) -> None:
+        with pytest.raises(NoGpu, match="has no /dev/kfd, by which an engine reaches its cards"):
+            engines.started("tiny", cards=Handed(ALL, Vendor.AMD))
 
     def test_one_that_eats_memory_is_told_its_limit(self, engines: Engines) -> None:
         said = reason(engines, "eats-memory", memory_bytes=48_000_000)

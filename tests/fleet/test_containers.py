@@ -15,6 +15,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from hosts.gpu.handing import Handed
 from hosts.runners.base import EngineSpec, PortTaken, StartFailed
 from hosts.runners.container import Mount, PortBinding
 from hosts.runners.docker import containers
@@ -127,7 +128,7 @@ class TestMade:
         assert found is not None and found.code == 1
 
     def test_a_simulated_card_is_handed_out(self, engines: Engines) -> None:
-        spec = engines.started(gpus=("0",), command=(*SHELL, "echo $CUDA_DEVICE_ORDER"))
+        spec = engines.started(cards=Handed(("0",)), command=(*SHELL, "echo $CUDA_DEVICE_ORDER"))
 
         (request,) = container_in(engines.client, spec).attrs["HostConfig"]["DeviceRequests"]
         assert request["DeviceIDs"] == ["0"] and request["Capabilities"] == [["gpu"]]

@@ -11,6 +11,7 @@ import docker
 import pytest
 
 from hosts.gpu.asking import Asker
+from hosts.gpu.handing import Handed
 from hosts.gpu.holding import Share, container_of, shares_of
 from hosts.gpu.reading import CardReader
 from hosts.gpu.values import Inventory
@@ -53,7 +54,7 @@ def environment_in(engines: Engines, client: docker.APIClient, **container: Any)
 def test_a_chosen_card_is_what_the_container_sees(
     engines: Engines, client: docker.APIClient
 ) -> None:
-    seen = environment_in(engines, client, gpus=(CARD,), command=(*SHELL, "sleep 60"))
+    seen = environment_in(engines, client, cards=Handed((CARD,)), command=(*SHELL, "sleep 60"))
 
     assert {f"NVIDIA_VISIBLE_DEVICES={CARD}", "CUDA_DEVICE_ORDER=PCI_BUS_ID"} <= seen
 
@@ -67,7 +68,9 @@ def test_no_card_is_no_card(engines: Engines, client: docker.APIClient) -> None:
 def test_a_process_in_a_container_counts_for_its_engine(
     engines: Engines, client: docker.APIClient, tmp_path: Path
 ) -> None:
-    spec = engines.started(name="holder", gpus=(CARD,), command=(*SHELL, "sleep 61 & sleep 60"))
+    spec = engines.started(
+        name="holder", cards=Handed((CARD,)), command=(*SHELL, "sleep 61 & sleep 60")
+    )
     try:
         first = engines.runner.status(spec).pid
         assert first is not None

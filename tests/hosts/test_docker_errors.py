@@ -164,6 +164,12 @@ RECORDED = [
         NoGpu,
         "Run nvidia-smi there",
     ),
+    (
+        'error gathering device information while adding custom device "/dev/kfd": no such file '
+        "or directory",
+        NoGpu,
+        "has no /dev/kfd, by which",
+    ),
     ("mounts denied: the path /data is not shared from the host", StartFailed, "File sharing"),
 ]
 

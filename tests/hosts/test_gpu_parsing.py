@@ -189,6 +189,16 @@ def test_cards_of_amd_are_read_in_both_forms(is_wrapped: bool) -> None:
     assert card.power_limit == 339
 
 
+def test_a_card_of_amd_that_tells_its_serial_is_called_as_rocm_calls_it() -> None:
+    static = [{"gpu": 0, "asic": {"asic_serial": "0x8F68E602B8A790F"}}]
+
+    (card,) = cards_of_amd(
+        listed=json.dumps(AMD_LIST), static=json.dumps(static), metric='[{"gpu": 0}]'
+    )
+
+    assert card.uuid == "GPU-08f68e602b8a790f"
+
+
 def test_fields_that_amd_leaves_out_are_unknown() -> None:
     listed, static = json.dumps(AMD_LIST), json.dumps([{"gpu": 0, "asic": "N/A"}])
 

@@ -19,8 +19,6 @@ from hosts.runners.docker.labels import container_of, digest_of, labels_of, volu
 SAMPLES_INSIDE = "/app/samples"
 MODELS_INSIDE = "/app/external_models"
 """Where images made for Audiobook Maker look for them."""
-NO_CARDS = "void"
-"""nvidia-container-runtime's own word: https://github.com/NVIDIA/libnvidia-container."""
 LOG_LIMITS = {"max-size": "10m", "max-file": "3"}
 STOP_SECONDS = 10
 """For those who stop it without saying how long: the daemon itself, when it is shut down."""
@@ -79,10 +77,7 @@ def environment_of(spec: EngineSpec) -> dict[str, str]:
     container = container_of(spec)
     # In small letters: some images hand it on to programs that know no others.
     proposed = {"LOG_LEVEL": "info", "PYTHONUNBUFFERED": "1"}
-    if container.gpus:
-        proposed["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-    # Said also for none: where nvidia's is the default runtime, CUDA's images take every card.
-    proposed["NVIDIA_VISIBLE_DEVICES"] = ",".join(container.gpus) or NO_CARDS
+    proposed |= container.cards.container_variables()
     return {**proposed, **spec.environment, "PORT": str(container.engine_port)}
 
 
@@ -153,14 +148,7 @@ def _host_config(spec: EngineSpec, container: ContainerSpec) -> dict[str, Any]:
         config["ExtraHosts"] = [f"{name}:{to}" for name, to in container.extra_hosts.items()]
     if container.network:
         config["NetworkMode"] = container.network
-    if container.gpus:
-        config["DeviceRequests"] = [_device_request(container.gpus)]
-    return config
-
-
-def _device_request(gpus: tuple[str, ...]) -> dict[str, Any]:
-    wanted: dict[str, Any] = {"Count": -1} if gpus == ("all",) else {"DeviceIDs": list(gpus)}
-    return {"Driver": "", "Capabilities": [["gpu"]], **wanted}
+    return {**config, **container.cards.host_config()}
 
 
 def _mount(mount: Mount, spec: EngineSpec) -> dict[str, Any]:

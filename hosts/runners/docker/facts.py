@@ -14,6 +14,8 @@ from typing import Any
 import docker
 import psutil
 
+from hosts.gpu.handing import CDI_KINDS
+from hosts.gpu.values import Vendor
 from hosts.runners.base import HostFacts
 from hosts.runners.docker.connection import DockerAddress, version_of
 from hosts.runners.docker.system import System, text_of
@@ -32,7 +34,6 @@ EMULATORS = {
 """Entries of binfmt_misc by their usual names, and the platform each runs."""
 CDI_API = (1, 44)
 """Docker 25: the first that can hand out devices by CDI."""
-CDI_KIND = "nvidia.com/gpu"
 CONTAINERD_ROOT = Path("var/lib/containerd")
 NVIDIA_VENDOR = "0x10de"
 
@@ -62,7 +63,7 @@ class DockerFacts(HostFacts):
     gpu_devices: tuple[str, ...] = ()
     """Names for CDI, such as `nvidia.com/gpu=0`, where the daemon lists them."""
     has_gpu_runtime: bool = False
-    """Containers can be given a GPU, by the nvidia runtime or by CDI."""
+    """Containers can be given an NVIDIA card, by the nvidia runtime or by CDI."""
     cards: tuple[Card, ...] | None = None
     """NVIDIA cards seen here; None where abm cannot look (another machine, Docker Desktop)."""
     cgroup_version: str = ""
@@ -104,7 +105,8 @@ def read_facts(client: docker.APIClient, address: DockerAddress, system: System)
         data_root=said.get("DockerRootDir", ""),
         runtimes=tuple(sorted(said.get("Runtimes") or ())),
         gpu_devices=devices,
-        has_gpu_runtime="nvidia" in (said.get("Runtimes") or ()) or bool(devices),
+        has_gpu_runtime="nvidia" in (said.get("Runtimes") or ())
+        or any(name.startswith(CDI_KINDS[Vendor.NVIDIA]) for name in devices),
         cards=cards_of(system) if is_here else None,
         cgroup_version=said.get("CgroupVersion", ""),
         is_rootless="name=rootless" in (said.get("SecurityOptions") or ()),
@@ -164,18 +166,21 @@ def _devices(
     said: Mapping[str, Any], version: Mapping[str, Any], system: System | None
 ) -> tuple[str, ...]:
     """CDI names of cards: from the daemon (Docker 28.3 on), or from the specs it says it reads."""
+    kinds = tuple(CDI_KINDS.values())
     listed = tuple(
         str(device.get("ID"))
         for device in said.get("DiscoveredDevices") or ()
-        if str(device.get("ID", "")).startswith(f"{CDI_KIND}=")
+        if str(device.get("ID", "")).partition("=")[0] in kinds
     )
     if listed or system is None or version_of(version.get("ApiVersion")) < CDI_API:
         return listed
-    for folder in said.get("CDISpecDirs") or ():
-        for file in sorted((system.root / str(folder).lstrip("/")).glob("*")):
-            if file.suffix in {".yaml", ".json"} and CDI_KIND in text_of(file):
-                return (f"{CDI_KIND}=all",)
-    return ()
+    texts = [
+        text_of(file)
+        for folder in said.get("CDISpecDirs") or ()
+        for file in sorted((system.root / str(folder).lstrip("/")).glob("*"))
+        if file.suffix in {".yaml", ".json"}
+    ]
+    return tuple(f"{kind}=all" for kind in kinds if any(kind in text for text in texts))
 
 
 def _product(said: Mapping[str, Any], version: Mapping[str, Any]) -> str:

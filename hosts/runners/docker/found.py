@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hosts.gpu.handing import ALL
 from hosts.runners.container import Mount, PortBinding
 from hosts.runners.docker.containers import is_running
 from hosts.runners.docker.images import is_made_here, platform_of
@@ -38,7 +39,7 @@ def read_container(
         environment=_environment(found, image),
         mounts=tuple(_mounts(found)),
         ports=tuple(_ports(found)),
-        gpus=_gpus(found),
+        gpus=cards_in(found),
         limits=_limits(found, image),
     )
 
@@ -76,11 +77,21 @@ def _ports(found: Mapping[str, Any]) -> Iterator[PortBinding]:
             )
 
 
-def _gpus(found: Mapping[str, Any]) -> tuple[str, ...]:
+def cards_in(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """The cards that it was given, as far as it says which."""
     for row in found["HostConfig"].get("DeviceRequests") or ():
         if any("gpu" in wanted for wanted in row.get("Capabilities") or ()):
-            return tuple(row.get("DeviceIDs") or ()) or ("all",)
-    return ()
+            return tuple(row.get("DeviceIDs") or ()) or ALL
+        if row.get("Driver") == "cdi":
+            return _named(found, "CUDA_VISIBLE_DEVICES") or ALL
+    nodes = {row.get("PathOnHost") for row in found["HostConfig"].get("Devices") or ()}
+    return (_named(found, "ROCR_VISIBLE_DEVICES") or ALL) if "/dev/dri" in nodes else ()
+
+
+def _named(found: Mapping[str, Any], variable: str) -> tuple[str, ...]:
+    lines = (line.partition("=") for line in found["Config"].get("Env") or ())
+    text = next((value for name, _, value in lines if name == variable), "")
+    return tuple(text.split(",")) if text else ()
 
 
 def _limits(found: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, Any]:

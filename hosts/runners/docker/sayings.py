@@ -126,6 +126,12 @@ SAYINGS = (
         "fails, the driver needs repair or a restart of the machine.",
     ),
     Saying(
+        r'error gathering device information while adding custom device "(?P<name>[^"]+)"',
+        NoGpu,
+        "{host} has no {name}, by which an engine reaches its cards. Install the driver of their "
+        "maker there, or choose a variant for CPU.",
+    ),
+    Saying(
         r"Bind for (?P<address>\S+):(?P<port>\d+) failed: port is already allocated|"
         r"listen \w+ \S*?:(?P<other>\d+): bind: address already in use",
         PortTaken,
