@@ -8,6 +8,7 @@ where something is changed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -23,6 +24,7 @@ from accounts.models import User
 from accounts.refused import Refused
 from accounts.rest import person, problem
 from accounts.tokens import user_of_key
+from jobs.when_away import choosing
 
 READS = {"GET", "HEAD", "OPTIONS"}
 MOST_BYTES = 1_000_000
@@ -47,22 +49,30 @@ def door(view: View, *, is_list: bool = False, is_large: bool = False) -> View:
             # In this order: Django's check of the CSRF token would use the body up.
             _check(request, settings.DATA_UPLOAD_MAX_MEMORY_SIZE if is_large else MOST_BYTES)
             _enter(request)
+            with choosing(request.GET.get("whenAway", "")):
+                asked = partial(view, request, *args, **kwargs)
+                return _answered(request, asked, is_list=is_list)
         except Refused as refused:
             return refusal(refused)
-        if request.method == "HEAD":
-            request.method = "GET"  # the server leaves the body out
-        if not is_list or request.method != "GET":
-            return _left(request, view(request, *args, **kwargs))
-        role = person(request).role
-        kept, known = from_memory(request, role)
-        if kept is not None:
-            return kept
-        answer = view(request, *args, **kwargs)
-        if answer.status_code != 200 or not isinstance(answer, HttpResponse):
-            return _left(request, answer)
-        return keep(request, role, known, answer.content)
 
     return csrf_exempt(login_not_required(entered))
+
+
+def _answered(
+    request: HttpRequest, ask: Callable[[], HttpResponseBase], *, is_list: bool
+) -> HttpResponseBase:
+    if request.method == "HEAD":
+        request.method = "GET"  # the server leaves the body out
+    if not is_list or request.method != "GET":
+        return _left(request, ask())
+    role = person(request).role
+    kept, known = from_memory(request, role)
+    if kept is not None:
+        return kept
+    answer = ask()
+    if answer.status_code != 200 or not isinstance(answer, HttpResponse):
+        return _left(request, answer)
+    return keep(request, role, known, answer.content)
 
 
 def _left(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:

@@ -171,6 +171,16 @@ def person(request: HttpRequest) -> User:
     return user
 
 
+WHEN_AWAY = {
+    "in": "query",
+    "name": "whenAway",
+    "required": False,
+    "schema": {"type": "string", "enum": ["wait", "fail"]},
+    "description": "What the job does while its host by SSH is away; else as the host's way says.",
+}
+"""Of every request that makes a job; read at the door (`abm.api_door`)."""
+
+
 def endpoint(
     router: Router,
     method: str,
@@ -190,6 +200,8 @@ def endpoint(
     `answers` are good answers beside 200, `extra` is more for the document. The role is asked for
     before anything is read.
     """
+    makes_job = 202 in (answers or {})
+    told = {"x-role": role.value, **({"parameters": [WHEN_AWAY]} if makes_job else {})}
     bad = dict.fromkeys({*ALWAYS, *errors}, Problem) | {422: Unfits}
     values = {"response": {200: response, **(answers or {}), **bad}, **more}
     auth = [Bearer(role), Key()]
@@ -203,7 +215,7 @@ def endpoint(
                 by_alias=True,
                 summary=summary or None,
                 include_in_schema=spelling == path,
-                openapi_extra={"x-role": role.value, **(extra or {})},
+                openapi_extra={**told, **(extra or {})},
                 **values,
             )(function)
         return function

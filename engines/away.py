@@ -18,13 +18,13 @@ def going_on_later(run: JobRun, engine: Engine) -> Iterator[None]:
     """An install on a remote host that went away waits, and begins anew when the host is back.
 
     What Docker had brought by then it need not bring again. Every other job fails, and so does
-    an install where an admin chose that work for this host does not wait.
+    an install of which somebody chose that it does not wait.
     """
     try:
         yield
     except HostUnreachable as error:
         host = engine.host
-        if run.job.action != Job.Action.INSTALL or not host.lets_work_wait:
+        if run.job.action != Job.Action.INSTALL or not run.job.waits_while_away:
             raise
         run.line(error.message)
         probe(host)  # so that the next claim sees that it is away

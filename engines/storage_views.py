@@ -18,6 +18,7 @@ from hosts import services as hosts
 from hosts.models import Host
 from hosts.queries import host_context
 from jobs.models import Job
+from jobs.when_away import reads_when_away
 
 
 def _user(request: HttpRequest) -> User:
@@ -39,6 +40,7 @@ def _asked(request: HttpRequest, job: Job) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@reads_when_away
 def uninstall_engine(request: HttpRequest, pk: int) -> HttpResponse:
     """The dialog with its choices; posting it uninstalls."""
     engine = get_object_or_404(Engine.objects.select_related("host", "variant"), pk=pk)

@@ -15,6 +15,7 @@ from engines.models import Engine
 from engines.pages import engine_context
 from engines.queries import engines_shown
 from engines.updates import Many
+from jobs.when_away import reads_when_away
 
 
 def _user(request: HttpRequest) -> User:
@@ -63,6 +64,7 @@ def check_all(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
+@reads_when_away
 def update(request: HttpRequest, pk: int) -> HttpResponse:
     updates.update_engine(_engine(pk), user=_user(request))
     return _changed(request, pk)
@@ -79,6 +81,7 @@ def update_all(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
+@reads_when_away
 def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     updates.roll_back_engine(_engine(pk), user=_user(request))
     return _changed(request, pk)
@@ -92,6 +95,7 @@ def auto_updates(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+@reads_when_away
 def many(request: HttpRequest) -> HttpResponse:
     """Start, stop or update the engines that were ticked in the list."""
     ticked = [int(text) for text in request.POST.getlist("engine") if text.isdecimal()]

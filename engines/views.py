@@ -20,6 +20,7 @@ from engines.queries import EngineFilter, engines_page, engines_shown, hosts_wit
 from engines.schema import read_texts, settings_of
 from engines.work import log_tail
 from hosts.models import Host
+from jobs.when_away import reads_when_away
 
 MAX_LOG_LINES = 200_000
 
@@ -86,6 +87,7 @@ def choose(request: HttpRequest, entry_pk: int) -> HttpResponse:
 
 
 @require_POST
+@reads_when_away
 def install(request: HttpRequest) -> HttpResponse:
     numbers = [request.POST.get(key, "") for key in ("variant", "host")]
     variant_pk, host_pk = (int(text) if text.isdecimal() else 0 for text in numbers)
@@ -105,36 +107,42 @@ def install(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
+@reads_when_away
 def start(request: HttpRequest, pk: int) -> HttpResponse:
     services.start_engine(_engine(pk), user=_user(request))
     return _changed(request, pk)
 
 
 @require_POST
+@reads_when_away
 def stop(request: HttpRequest, pk: int) -> HttpResponse:
     services.stop_engine(_engine(pk), user=_user(request))
     return _changed(request, pk)
 
 
 @require_POST
+@reads_when_away
 def restart(request: HttpRequest, pk: int) -> HttpResponse:
     services.restart_engine(_engine(pk), user=_user(request))
     return _changed(request, pk)
 
 
 @require_POST
+@reads_when_away
 def load(request: HttpRequest, pk: int) -> HttpResponse:
     services.load_model(_engine(pk), model=request.POST.get("model", ""), user=_user(request))
     return _changed(request, pk)
 
 
 @require_POST
+@reads_when_away
 def discover(request: HttpRequest, pk: int) -> HttpResponse:
     services.discover_models(_engine(pk), user=_user(request))
     return _changed(request, pk)
 
 
 @require_POST
+@reads_when_away
 def test(request: HttpRequest, pk: int) -> HttpResponse:
     services.test_engine(_engine(pk), user=_user(request))
     return _changed(request, pk)

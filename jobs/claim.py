@@ -70,7 +70,7 @@ def _must_wait(job: Job) -> bool:
 
 
 def _full(job: Job) -> str:
-    if job.host is not None and job.host.is_away and job.host.lets_work_wait:
+    if job.host is not None and job.host.is_away and job.waits_while_away:
         return f"{job.host}, which is not reachable"
     if job.action not in Job.HEAVY:
         return ""

@@ -154,6 +154,16 @@ class Job(models.Model):
         return self.engine_id is not None or self.action in self.WITHOUT_ENGINE
 
     @property
+    def waits_while_away(self) -> bool:
+        """Whether it waits for a host that is away: as who asked for it chose, else as the host's
+        way says.
+        """
+        choice = self.params.get("when_away")
+        if self.host is None or not self.host.is_remote:
+            return False
+        return choice == "wait" if choice else self.host.lets_work_wait
+
+    @property
     def elapsed(self) -> timedelta:
         """Time from start to end, or to now while it runs; zero while it waits."""
         if self.started_at is None:

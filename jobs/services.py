@@ -21,6 +21,7 @@ from accounts.refused import Refused
 from accounts.roles import require_host, require_role
 from jobs.events import announce
 from jobs.models import Event, Job
+from jobs.when_away import chosen
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ def submit_job(
                 user=user,
                 host=host,
                 engine=engine,
-                params=params or {},
+                params={**(params or {}), **chosen()},
                 registry=registry,
                 retry_of=retry_of,
             )

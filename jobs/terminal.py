@@ -22,6 +22,7 @@ from rich.progress import (
 
 from jobs.api_answers import JobAnswer, job_shape, shown
 from jobs.models import Job
+from jobs.when_away import FAIL, WAIT
 
 LOOK_SECONDS = 0.25
 NOBODY_SECONDS = 30.0
@@ -40,6 +41,11 @@ def job_verb(verbs: Any, name: str, help: str) -> ArgumentParser:
     """A verb that a worker does; it is waited for unless that is not wanted."""
     parser = verb(verbs, name, help)
     parser.add_argument("--no-wait", action="store_true", help="end as soon as it is asked for")
+    parser.add_argument(
+        "--when-away",
+        choices=[WAIT, FAIL],
+        help="what it does while its host by SSH is away, if not what the host's page says",
+    )
     return parser
 
 

@@ -188,6 +188,15 @@ class TestEngines:
 
         assert said["job"]["status"] == "queued"
 
+    def test_it_waits_for_its_host_or_fails_as_is_chosen(
+        self, transactional_db: None, unheard: None
+    ) -> None:
+        make_engine(host=make_host(host_id="docker:local"), name="voice")
+
+        abm("engines", "start", VOICE, "--no-wait", "--when-away", "fail")
+
+        assert Job.objects.get().params["when_away"] == "fail"
+
 
 class TestJobs:
     def test_they_are_listed_shown_and_cancelled(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from catalog.models import CatalogEntry, CatalogSource, Variant
 from engines.models import Engine
-from hosts.models import Host
+from hosts.models import Host, RemoteAccess
 
 _numbers = count(1)
 
@@ -27,6 +27,13 @@ def make_host(**values: Any) -> Host:
         "is_available": True,
     }
     return Host.objects.create(**{**defaults, **values})
+
+
+def make_away(**access: bool) -> Host:
+    """A host by SSH that does not answer."""
+    host = make_host(host_type=Host.Type.DOCKER_REMOTE, state=Host.State.UNREACHABLE)
+    RemoteAccess.objects.create(host=host, mark=host.host_id, address="ssh://a@box", **access)
+    return host
 
 
 def make_variant(*, name: str = "tiny", engine_type: str = "tts", **values: Any) -> Variant:

@@ -9,12 +9,12 @@ from django.db import close_old_connections, connection
 from pytest_django import Settings
 
 from accounts.refused import Refused
-from hosts.models import Host, RemoteAccess
 from jobs.claim import claim
 from jobs.models import Job
-from jobs.services import cancel_job, submit_job
+from jobs.services import cancel_job, retry_job, submit_job
+from jobs.when_away import choosing
 from jobs.work import running
-from tests.engines.factories import make_engine, make_host
+from tests.engines.factories import make_away, make_engine, make_host
 from tests.pages.factories import make_job
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -120,13 +120,6 @@ def test_a_job_that_was_cancelled_while_it_waited_is_never_done(rung: list[int])
         assert run is None
 
 
-def make_away(**access: bool) -> Host:
-    """A host by SSH that does not answer."""
-    host = make_host(host_type=Host.Type.DOCKER_REMOTE, state=Host.State.UNREACHABLE)
-    RemoteAccess.objects.create(host=host, mark=host.host_id, address="ssh://a@box", **access)
-    return host
-
-
 def test_a_job_for_a_host_that_is_away_waits_and_says_for_what() -> None:
     job = make_job("queued", action="start", host=make_away())
 
@@ -139,3 +132,32 @@ def test_where_an_admin_chose_that_jobs_do_not_wait_it_is_taken_and_may_fail() -
     job = make_job("queued", action="start", host=make_away(waits_while_away=False))
 
     assert claim(job.pk)
+
+
+@pytest.mark.parametrize(("choice", "is_taken"), [("wait", False), ("fail", True)])
+@pytest.mark.parametrize("hosts_own", [True, False])
+def test_a_job_of_which_somebody_chose_does_so_whatever_the_host_says(
+    choice: str, is_taken: bool, hosts_own: bool
+) -> None:
+    host = make_away(waits_while_away=hosts_own)
+    with choosing(choice):
+        job = submit_job(
+            action="stop", task="engines.run_job", subject="Tiny", user=None, host=host
+        )
+
+    assert (claim(job.pk) is not None) == is_taken
+
+
+def test_the_choice_holds_for_a_retry_and_for_nothing_else() -> None:
+    host = make_away(waits_while_away=False)
+    job = make_job("failed", action="samples", host=host, params={"when_away": "wait"})
+
+    again = retry_job(job, user=None)
+    other = submit_job(action="stop", task="engines.run_job", subject="Tiny", user=None, host=host)
+
+    assert (again.waits_while_away, other.waits_while_away) == (True, False)
+
+
+def test_another_word_is_refused() -> None:
+    with pytest.raises(Refused, match="Choose wait or fail"), choosing("later"):
+        pass

@@ -24,6 +24,7 @@ from engines import engines_command
 from hosts import hosts_command
 from jobs import jobs_command
 from jobs.terminal import Terminal
+from jobs.when_away import choosing
 
 THINGS: dict[str, tuple[ModuleType, str]] = {
     "hosts": (hosts_command, "machines that run engines"),
@@ -87,7 +88,8 @@ class Command(BaseCommand):
         )
         with acting(via=Via.COMMAND):
             try:
-                module.handle(options, terminal)
+                with choosing(options.get("when_away") or ""):
+                    module.handle(options, terminal)
             except Refused as refused:
                 raise CommandError(refused.message) from refused
 
