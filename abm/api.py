@@ -29,6 +29,7 @@ from engines import (
     api_install,
     api_lists,
     api_more,
+    api_samples,
     api_settings,
     api_sources,
     api_through,
@@ -48,8 +49,10 @@ LISTS = {
     "catalog/entries",
 }
 """Answered from memory until something changes."""
-LARGE = {f"engines/<variant_id>/{name}" for name in api_through.OPERATIONS} | {api_uploads.PART}
-"""May be sent MAX_UPLOAD_MB: sound on its way to an engine, a part of an image."""
+LARGE = {f"engines/<variant_id>/{name}" for name in api_through.OPERATIONS} | {
+    *(api_uploads.PART, "samples"),
+}
+"""May be sent MAX_UPLOAD_MB: sound on its way to an engine, or to be kept, a part of an image."""
 ROOMS = (
     api_about,
     events_stream,
@@ -57,6 +60,7 @@ ROOMS = (
     api_remote,
     hosts,
     api_hosts,
+    api_samples,
     api_lists,
     api_install,
     api_updates,

@@ -137,7 +137,8 @@ def _submit(host: Host, action: Job.Action, user: User | None, **params: str) ->
     if not host.is_usable:
         why = host.state_text or host.get_state_display()
         raise Refused("HOST_NOT_READY", f"{host} cannot be reached now: {why}")
-    waiting = Job.objects.filter(host=host, action=action, status__in=Job.OPEN, params=params)
+    same = {f"params__{key}": value for key, value in params.items()}
+    waiting = Job.objects.filter(host=host, action=action, status__in=Job.OPEN, **same)
     if other := waiting.first():
         raise Refused("JOB_RUNNING", f"{other} is still under way.", job=other.pk)
     return submit_job(
