@@ -83,7 +83,7 @@ def change_host(request: HttpRequest, host_id: HostId, wish: HostWish) -> HttpRe
     host, user = found(host_id), person(request)
     if wish.name is not None and wish.name.strip() != host.display_name:
         services.rename_host(host, name=wish.name, user=user)
-    if wish.ssh_url is not None or wish.is_always_on is not None:
+    if any(one is not None for one in (wish.ssh_url, wish.is_always_on, wish.waits_while_away)):
         _move(host, wish, user)
     if wish.is_enabled is not None and wish.is_enabled != host.is_enabled:
         services.set_host_enabled(host, is_enabled=wish.is_enabled, user=user)
@@ -96,7 +96,13 @@ def _move(host: Host, wish: HostWish, user: User) -> None:
         raise Refused("HOST_NOT_REMOTE", f"{host} is part of this machine.")
     is_always_on = access.is_always_on if wish.is_always_on is None else wish.is_always_on
     url = access.address if wish.ssh_url is None else wish.ssh_url
-    remote.change_remote(access, url=url, is_always_on=is_always_on, user=user)
+    remote.change_remote(
+        access,
+        url=url,
+        is_always_on=is_always_on,
+        waits_while_away=wish.waits_while_away,
+        user=user,
+    )
 
 
 @endpoint(

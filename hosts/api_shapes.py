@@ -70,6 +70,7 @@ class HostWish(Wish):
     is_enabled: bool | None = None
     ssh_url: Text | None = Field(None, description="Of a remote host; its host key stays.")
     is_always_on: bool | None = Field(None, description="Whether its absence is a trouble.")
+    waits_while_away: bool | None = Field(None, description="Whether work waits until it is back.")
 
 
 class TestWish(Wish):

@@ -176,7 +176,7 @@ def change_remote(
     *,
     url: str,
     is_always_on: bool,
-    waits_while_away: bool = True,
+    waits_while_away: bool | None = None,
     user: User,
 ) -> RemoteAccess:
     """Say where the host is now, and what it means when it is away. Raises Refused.
@@ -187,7 +187,8 @@ def change_remote(
     address = _checked_address(url, own=access.host)
     before = _way_of(access)
     access.address, access.is_always_on = address, is_always_on
-    access.waits_while_away = waits_while_away
+    if waits_while_away is not None:
+        access.waits_while_away = waits_while_away
     access.save(update_fields=["address", "is_always_on", "waits_while_away", "updated_at"])
     if access.host is not None:
         Host.objects.filter(pk=access.host.pk).update(ssh_url=address)
