@@ -1,5 +1,6 @@
 abm_install() {
 id='@ID@'
+LC_ALL=C; export LC_ALL
 say() { printf 'abm: %s\n' "$*"; }
 fail() { say "$*"; return 1; }
 umask 077

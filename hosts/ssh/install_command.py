@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 CHUNK = 90
 """Letters of the key line that stand on one line of the script."""
 POWERSHELL = """\
+& {{
 $id = '{id}'
 $line = '{first}'
 {rest}
@@ -25,8 +26,9 @@ $me = [Security.Principal.WindowsPrincipal][Security.Principal.WindowsIdentity]:
 $elevated = $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)
 $file = "$HOME\\.ssh\\authorized_keys"
 if ($member) {{ $file = "$ssh\\administrators_authorized_keys" }}
-if ($member -and -not $elevated) {{ 'abm: Open PowerShell as administrator and paste this again.' }}
-else {{
+if ($member -and -not $elevated) {{
+'abm: Open PowerShell as administrator and paste this again.'
+}} else {{
 New-Item -ItemType Directory -Force (Split-Path $file) | Out-Null
 $kept = @()
 if (Test-Path $file) {{ $kept = @([IO.File]::ReadAllLines($file)) }}
@@ -37,7 +39,10 @@ icacls.exe $file /inheritance:r /grant '*S-1-5-32-544:F' /grant '*S-1-5-18:F' | 
 }}
 "abm: The key is in $file."
 }}
+}}
 """
+"""A block of its own, since a terminal that pastes line by line runs each statement at its end: an
+`else` that began a line would then be a command, and the rest be done all the same."""
 
 
 class FarSystem(StrEnum):
@@ -152,11 +157,11 @@ def _windows_command(public: str, host_id: str, ports: range) -> str:
 
 def _windows_removal(host_id: str) -> str:
     return (
-        f"$id = '{marked(host_id)}'\n"
+        f"& {{\n$id = '{marked(host_id)}'\n"
         'foreach ($file in "$env:ProgramData\\ssh\\administrators_authorized_keys", '
         '"$HOME\\.ssh\\authorized_keys") {\n'
         "if (Test-Path $file) {\n"
         '$kept = [IO.File]::ReadAllLines($file) | Where-Object { -not $_.EndsWith(" $id") }\n'
         "[IO.File]::WriteAllLines($file, [string[]]@($kept))\n"
-        "} }\n"
+        "} }\n}\n"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shutil
 import socket
 import stat
@@ -38,6 +39,37 @@ esac
 """
 
 
+BSD = """#!/bin/sh
+# {name} as macOS has it: it knows no option of GNU's, and no text in another encoding.
+for word
+do case "$word" in {unknown}) echo "{name}: illegal option $word" >&2; exit 64 ;; esac
+done
+{more}
+exec {program} "$@"
+"""
+"""What is asked of a program that macOS has otherwise than GNU's, by the options it has not."""
+STRICT = {
+    "sed": "-i | -r | -z | -s | --*",
+    "stat": "-c* | --*",
+    "grep": "-P* | --perl*",
+    "readlink": "-e | -m | --*",
+    "base64": "-w* | --*",
+    "mktemp": "--*",
+    "tail": "--*",
+    "head": "-n-* | --*",
+    "df": "-B* | --*",
+    "ls": "--*",
+    "id": "--*",
+    "cp": "-a | --*",
+    "date": "-d* | --*",
+}
+SED = """if [ "$LC_ALL" != C ] && LC_ALL=C grep -q "$(printf '\\351')" "$2" 2>/dev/null
+then echo "sed: RE error: illegal byte sequence" >&2; exit 1; fi
+{program} "$@" | awk 1
+exit"""
+"""BSD's stops at bytes that are no text, and ends the last line with a newline."""
+
+
 class Home:
     """A user's home folder with programs of its own."""
 
@@ -70,6 +102,16 @@ class Home:
         program.write_text(CLI.format(root=root, host=host))
         program.chmod(0o755)
         return program
+
+    def become_macos(self) -> None:
+        """Put programs with macOS's limits before this system's own."""
+        for name, unknown in STRICT.items():
+            found = shutil.which(name)
+            assert found is not None
+            more = SED.format(program=found) if name == "sed" else ""
+            file = self.programs / name
+            file.write_text(BSD.format(name=name, unknown=unknown, program=found, more=more))
+            file.chmod(0o755)
 
     def lines(self) -> list[str]:
         return self.keys.read_text().splitlines()
@@ -241,6 +283,38 @@ class TestInstall:
         assert not home.keys.exists()
 
 
+class TestMacos:
+    def test_run_twice_it_leaves_one_line_and_all_others_as_they_were(self, home: Home) -> None:
+        home.become_macos()
+        home.keys.parent.mkdir()
+        mine = b"# no newline at the end\nssh-ed25519 AAAA Ren\351 at home"
+        home.keys.write_bytes(mine)
+
+        home.paste(install_command(KEY, "docker:gpu"))
+        once = home.keys.read_bytes()
+        home.paste(install_command(KEY, "docker:gpu"))
+
+        assert home.keys.read_bytes() == once
+        assert once.startswith(mine + b"\n")
+        assert once.count(b"\n") == 3 and once.endswith(b" abm:docker:gpu\n")
+        home.paste(removal_command("docker:gpu"))
+        assert home.keys.read_bytes() == mine + b"\n"
+
+    def test_the_socket_of_docker_desktop_is_found(self, quick_home: Home) -> None:
+        quick_home.become_macos()
+        with listening(quick_home.folder / ".docker/run/docker.sock") as sock:
+            quick_home.docker(host=f"unix://{sock}")
+            said = quick_home.paste(install_command(KEY, "docker:gpu"))
+
+        assert f"Docker listens at {sock}" in said
+
+    def test_what_is_no_option_there_would_be_noticed(self, quick_home: Home) -> None:
+        quick_home.become_macos()
+
+        with pytest.raises(AssertionError, match="illegal option -i"):
+            quick_home.paste("sed -i s/a/b/ file")
+
+
 class TestRemoval:
     def test_it_takes_away_that_line_alone(self, home: Home) -> None:
         home.keys.parent.mkdir()
@@ -275,6 +349,16 @@ class TestGuides:
         assert "".join(quoted) == windows_key_line(KEY, "docker:gpu")
         assert "administrators_authorized_keys" in guide.command
         assert "S-1-5-18" in guide.command
+
+    def test_windows_gets_one_statement_that_may_come_line_by_line(self) -> None:
+        for text in (guides(KEY, "docker:gpu")[-1].command, guides(KEY, "docker:gpu")[-1].removal):
+            lines, depth, ends = text.splitlines(), 0, []
+            for number, line in enumerate(lines):
+                code = re.sub(r"'[^']*'|\"[^\"]*\"", "", line)
+                depth += code.count("{") - code.count("}")
+                ends += [number] if depth == 0 else []
+
+            assert ends == [len(lines) - 1]
 
     @pytest.mark.parametrize("host_id", ["", "a b", "a'b", "a\nb", "x" * 65, "-a", "a/b"])
     def test_an_id_that_could_break_out_is_refused(self, host_id: str) -> None:
