@@ -105,3 +105,18 @@ def test_a_job_fails_at_once_where_jobs_are_not_to_wait(abm: FarAbm, own: OwnRem
     assert job.status == "failed"
     assert "gpu-box" in job.error
     abm.until_host(*USABLE, seconds=60)
+
+
+def test_one_job_fails_at_once_where_who_asked_for_it_chose_so(abm: FarAbm, own: OwnRemote) -> None:
+    own.cut()
+    try:
+        abm.until_host("unreachable", seconds=40)
+        page = abm.http.get(f"/engines/{abm.engine(ENGINE).pk}/").text
+        job = abm.ended(abm.verb(ENGINE, "restart", when_away="fail").pk, 30)
+    finally:
+        own.mend()
+
+    assert 'id="engine-when-away"' in page
+    assert job.status == "failed"
+    assert "gpu-box" in job.error
+    abm.until_host(*USABLE, seconds=60)
