@@ -58,6 +58,12 @@ class Connection:
         """Channels that are open, or not yet closed by both sides."""
         return self._transport.channel_count
 
+    def call_at_end(self, call: Callable[[], object]) -> None:
+        """Call it as soon as this is over, from any thread; `call` never waits."""
+        self._transport.died = call
+        if self.ended.is_set():
+            call()
+
     def beat(self) -> None:
         """Look after it; to be called about once a second. Ends it if the host gives no sign."""
         now = time.monotonic()

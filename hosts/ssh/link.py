@@ -12,7 +12,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
@@ -20,6 +20,7 @@ from typing import Self
 
 from docker import APIClient
 
+from hosts.link.turns import Turn, turns
 from hosts.runners.base import RunnerError
 from hosts.runners.docker.connection import DockerAddress, Source
 from hosts.ssh.channel import ChannelSocket
@@ -65,11 +66,11 @@ Listener = Callable[[LinkNews], None]
 
 
 class Link:
-    """Keeps a connection to `target` from `start` to `close`, in a thread of its own.
+    """Keeps a connection to `target` from `start` to `close`, whenever its turn comes.
 
     Every call may raise RunnerError (see hosts.ssh.errors), and none waits longer than it was
     told. While the host is down calls fail at once with the reason of the last attempt.
-    `told` hears of each change, in the link's thread, and must be quick and not raise.
+    `told` hears of each change, in the link's turn, and must be quick and not raise.
     """
 
     def __init__(
@@ -82,9 +83,9 @@ class Link:
         self._connection: Connection | None = None
         self._docker_socket = target.docker_socket
         self._used_at = time.monotonic()
-        self._wish = threading.Event()
-        """Somebody wants the next attempt, or the end, now."""
-        self._thread: threading.Thread | None = None
+        self._is_wished = False
+        """Somebody wants the next attempt now."""
+        self._turn: Turn | None = None
         self.pool = ChannelPool(self)
 
     @property
@@ -101,12 +102,9 @@ class Link:
     def start(self) -> Self:
         """Connect, and stay connected; returns at once."""
         with self._changed:
-            if self._thread is None and self._news.state is not LinkState.CLOSED:
+            if self._turn is None and self._news.state is not LinkState.CLOSED:
                 self._news = LinkNews(LinkState.CONNECTING)
-                self._thread = threading.Thread(
-                    target=self._keep, name=f"link {self.target.name}", daemon=True
-                )
-                self._thread.start()
+                self._turn = turns.begin(f"link {self.target.name}", self._keep)
         return self
 
     def close(self) -> None:
@@ -115,7 +113,8 @@ class Link:
             connection, self._connection = self._connection, None
             self._news = LinkNews(LinkState.CLOSED, LinkLost(self.target.peer, "was closed by abm"))
             self._changed.notify_all()
-        self._wish.set()
+            if self._turn is not None:
+                self._turn.wake()
         if connection is not None:
             connection.close()
         self.pool.close()
@@ -125,7 +124,9 @@ class Link:
         with self._changed:
             if self._news.state is LinkState.WAITING:
                 self._news = LinkNews(LinkState.CONNECTING)
-                self._wish.set()
+                self._is_wished = True
+                if self._turn is not None:
+                    self._turn.wake()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -192,46 +193,46 @@ class Link:
         copy.args, copy.__dict__ = failure.args, dict(failure.__dict__)
         return copy
 
-    def _keep(self) -> None:
-        """The thread: connect, watch, wait, again."""
+    def _keep(self, turn: Turn) -> Iterator[float]:
+        """Connect, watch, wait, again."""
         wait = FIRST_WAIT
-        while not self._is_closed:
-            if not self._tell(LinkNews(LinkState.CONNECTING)):
-                break
+        while self._tell(LinkNews(LinkState.CONNECTING)):
             try:
                 connection = log_in(self._target_now(), self._limits)
             except RunnerError as failure:
-                wait = self._pause(failure, wait)
+                wait = yield from self._pause(failure, wait)
                 continue
+            connection.call_at_end(turn.wake)
             begun = time.monotonic()
             if not self._take(connection):
                 connection.close()
                 break
-            if not self._watch(connection):
+            is_rested = yield from self._watch(connection)
+            if is_rested:
                 break
             if time.monotonic() - begun > CALM_SECONDS:
                 wait = FIRST_WAIT
             else:
-                wait = self._pause(connection.failure, wait)
+                wait = yield from self._pause(connection.failure, wait)
 
     def _target_now(self) -> Target:
         target = self.target
         return Target(target.name, target.address, target.key, target.known, self._docker_socket)
 
-    def _watch(self, connection: Connection) -> bool:
-        """Until it ends; False if that is because nobody uses it."""
+    def _watch(self, connection: Connection) -> Generator[float, None, bool]:
+        """Until it ends; whether that is because nobody uses it."""
         while connection.failure is None:
-            connection.ended.wait(BEAT_SECONDS)
+            yield BEAT_SECONDS
             connection.beat()
             if self._rests(connection):
                 connection.close()
                 self.pool.close_idle()
-                return False
+                return True
         connection.close()
         with self._changed:
             if self._connection is connection:
                 self._connection = None
-        return True
+        return False
 
     def _rests(self, connection: Connection) -> bool:
         """Let go of what nobody used for long: then no channel is open but those kept for later."""
@@ -240,17 +241,19 @@ class Link:
             is_used = idle < self._limits.idle
             if is_used or self._is_closed or connection.channel_count > self.pool.idle_count:
                 return False
-            self._connection, self._thread = None, None
+            self._connection, self._turn = None, None
             self._news = LinkNews(LinkState.IDLE)
             return True
 
-    def _pause(self, failure: RunnerError | None, wait: float) -> float:
+    def _pause(self, failure: RunnerError | None, wait: float) -> Generator[float, None, float]:
         """Wait for the next attempt; seconds that the one after it is to wait."""
         longest = LASTING_WAIT if isinstance(failure, LASTING) else wait
         seconds = longest * random.uniform(0.5, 1.0)
-        if self._tell(LinkNews(LinkState.WAITING, failure, seconds)):
-            self._wish.wait(seconds)
-            self._wish.clear()
+        self._is_wished = False
+        end = time.monotonic() + seconds
+        self._tell(LinkNews(LinkState.WAITING, failure, seconds))
+        while not (self._is_wished or self._is_closed) and (left := end - time.monotonic()) > 0:
+            yield left
         return min(wait * 2, LONGEST_WAIT)
 
     def _take(self, connection: Connection) -> bool:

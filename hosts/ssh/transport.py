@@ -28,8 +28,8 @@ FORBIDDEN, FAILED, UNKNOWN_KIND, SHORTAGE = 1, 2, 3, 4
 """Why a channel is refused (RFC 4254, 5.1)."""
 
 
-def _nobody(number: int) -> None:
-    """Nobody wants to know which channel is free again."""
+def _nobody(*what: int) -> None:
+    """Nobody wants to know which channel is free again, or that it is over."""
 
 
 class ChannelRefused(Exception):
@@ -57,6 +57,8 @@ class Transport(paramiko.Transport):
         self.ended = threading.Event()
         self.freed: Callable[[int], None] = _nobody
         """Told the number of each channel that both sides have closed."""
+        self.died: Callable[[], object] = _nobody
+        """Called when it is over."""
         self.offered: tuple[str, ...] = ()
         """Kinds of host keys that the server has."""
         self.channel_events: dict[int, threading.Event] = {}
@@ -171,6 +173,7 @@ class Transport(paramiko.Transport):
             super().run()
         finally:
             self.ended.set()
+            self.died()
 
     def _next_channel(self) -> int:
         """The lowest number that neither side uses, so that its tables do not grow for ever."""

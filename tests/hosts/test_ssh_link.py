@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from hosts.link.turns import FEW, turns
 from hosts.remote_links import Links
 from hosts.runners.base import HostUnreachable
 from hosts.runners.docker.connection import connect
@@ -24,6 +25,7 @@ from hosts.ssh.errors import HostKeyChanged, KeyRefused, LinkBusy, LinkLost, Too
 from hosts.ssh.link import BEAT_SECONDS, Link, LinkNews, LinkState
 from hosts.ssh.login import log_in
 from hosts.ssh.target import USUAL, Limits
+from hosts.ssh.transport import Transport
 from hosts.ssh.tunnel import Tunnel
 from tests.hosts.spoken_daemon import folder_for_sockets, speaking
 from tests.hosts.ssh_server import NO_SSHD, SSHD, SshServer, ssh_server
@@ -133,7 +135,7 @@ class TestResting:
             first = link.connection()
             until(lambda: link.news.state is LinkState.IDLE, 5)
             until(lambda: len(server.processes()) == 1, 5)
-            assert not [one for one in threading.enumerate() if one.name == "link gpu-box"]
+            until(lambda: not _transports(), 5)
 
             assert client.version()["ApiVersion"]
             assert link.connection() is not first
@@ -312,12 +314,16 @@ class TestBreaking:
             link.connection()
 
     def test_a_closed_link_leaves_no_thread_behind(self, server: SshServer) -> None:
-        before = set(threading.enumerate())
         with Link(server.target()) as link:
             link.connection(5)
-            assert set(threading.enumerate()) - before
+            assert _transports()
 
-        until(lambda: not set(threading.enumerate()) - before, 5)
+        until(lambda: not _transports(), 5)
+        until(lambda: turns.thread_count <= FEW, 5)
+
+
+def _transports() -> list[Transport]:
+    return [one for one in threading.enumerate() if isinstance(one, Transport)]
 
 
 def _tries(link: Link) -> None:
