@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
 from django.db import close_old_connections, connection
@@ -33,41 +34,22 @@ SELDOM_SECONDS = 30.0
 NEVER = float("-inf")
 
 
-class CardsLink(threading.Thread):
-    """A thread of its own, because a driver that hangs may hold it for as long as it likes.
+class Cards(ABC):
+    """Cards that are read every five seconds while an engine runs or somebody looks, else every
+    thirty."""
 
-    Cards are read every five seconds while an engine runs or somebody looks, else every thirty.
-    """
-
-    look_seconds = LOOK_SECONDS
-
-    def __init__(
-        self,
-        reader: CardReader | None = None,
-        *,
-        ended: CancelToken | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(name="abm-cards", daemon=True)
-        self.ended = ended or CancelToken()
-        self._reader = reader or CardReader(
-            Asker(), without=lambda: without_programs(read_system())
-        )
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._read_at = NEVER
 
-    def run(self) -> None:
-        while not self.ended.is_cancelled:
-            close_old_connections()
-            try:
-                self.look()
-            except (DatabaseError, OSError, RunnerError) as error:
-                log.warning("cards were not read or not written down: %s", error)
-            connection.close()  # not held by a thread that mostly waits
-            self.ended.wait(self.look_seconds)
-
     def look(self) -> None:
-        """Read the cards if that is due."""
+        """Read the cards if that is due; what fails is logged."""
+        try:
+            self.look_or_fail()
+        except (DatabaseError, OSError, RunnerError) as error:
+            log.warning("cards were not read or not written down: %s", error)
+
+    def look_or_fail(self) -> None:
         passed = self._clock() - self._read_at
         if passed < OFTEN_SECONDS or not (hosts := self.hosts()):
             return
@@ -76,12 +58,40 @@ class CardsLink(threading.Thread):
         self._read_at = self._clock()
         self.read(hosts)
 
+    @abstractmethod
     def hosts(self) -> list[Host]:
         """Those that have these cards."""
+
+    @abstractmethod
+    def read(self, hosts: list[Host]) -> None:
+        """Read the cards now, for these hosts."""
+
+
+class CardsLink(Cards, threading.Thread):
+    """This machine's, in a thread of its own, because a driver that hangs may hold it for as long
+    as it likes."""
+
+    def __init__(
+        self, reader: CardReader | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        Cards.__init__(self, clock)
+        threading.Thread.__init__(self, name="abm-cards", daemon=True)
+        self.ended = CancelToken()
+        self._reader = reader or CardReader(
+            Asker(), without=lambda: without_programs(read_system())
+        )
+
+    def run(self) -> None:
+        while not self.ended.is_cancelled:
+            close_old_connections()
+            self.look()
+            connection.close()  # not held by a thread that mostly waits
+            self.ended.wait(LOOK_SECONDS)
+
+    def hosts(self) -> list[Host]:
         return hosts_here()
 
     def read(self, hosts: list[Host]) -> None:
-        """Read the cards now, for these hosts of this machine."""
         inventory = self._reader.read()
         write(hosts, inventory, shares_of(inventory, engines_by_pid()))
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
+import random
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections, connection
 from django.db.models import QuerySet
 from django.db.utils import DatabaseError
 
-from engines.links.cards import CardsLink
 from engines.links.figures import tell_from, tell_new
-from engines.links.helped_cards import HelpedCardsLink
+from engines.links.helped_cards import HostCards
 from engines.links.host import HostLink
 from engines.models import Engine
 from engines.observe import engine_ending, host_seen, start_kept
@@ -24,10 +23,11 @@ from engines.spec import spec_of
 from engines.strays import note_strays
 from hosts.deployment import deployment_id
 from hosts.link.docker_client import connect_here
-from hosts.link.docker_events import watch_containers
+from hosts.link.docker_events import ContainerWatch
 from hosts.link.docker_samples import Sample
 from hosts.link.docker_seen import AllSeen, ContainerGone, ContainerSeen, Seen
-from hosts.link.docker_stats import ContainerStats, keep_reading
+from hosts.link.docker_stats import EVERY_SECONDS, ContainerStats, reading_steps
+from hosts.link.turns import Turn
 from hosts.link.watcher import HostLost, HostSeen
 from hosts.models import Host
 from hosts.runners.base import EngineRunner
@@ -41,6 +41,10 @@ AWAY_SECONDS = 5.0
 LEFT_SECONDS = 3600.0
 
 
+def _nothing() -> None:
+    """There is no watch to end."""
+
+
 class DockerLink(HostLink):
     """Keeps the rows of a Docker host's engines true."""
 
@@ -49,51 +53,62 @@ class DockerLink(HostLink):
         self._is_first = True
         self._probed_at = 0.0
         self._stats = ContainerStats()
-        self._reader: threading.Thread | None = None
-        self._names: dict[str, str] = {}
+        self._has_reader = False
+        self._ends: Callable[[], None] = _nothing
+        """Ends the watch that there is."""
+        self._engines_of: dict[str, tuple[int, ...]] = {}
+        """By container; none where it is a stray."""
         self._containers: dict[str, ContainerSeen] = {}
         self._are_all_seen = False
+        self.ended.on_cancel(lambda: self._ends())
 
-    def run(self) -> None:
-        self.cards_link().start()
-        try:
-            super().run()
-        finally:
-            self.ended.cancel()
+    def start(self) -> None:
+        super().start()
+        self.also(f"abm-cards-{self.host_pk}", self.cards().steps)
 
-    def cards_link(self) -> CardsLink:
+    def cards(self) -> HostCards:
         """What reads the cards that are not this machine's own."""
-        return HelpedCardsLink(self.host_pk, self.connect, self.ended)
+        return HostCards(self.host_pk, self.connect, self.ended)
 
-    def watch(self, host: Host) -> None:
+    def watch(self, host: Host, turn: Turn) -> Iterator[float]:
         if not self._probe(host):
-            self.wait_away(host)
+            yield from self.wait_away(host)
             return
         if self._is_first:
             self._end_leftovers(host)
         self._read_figures(host)
         self._containers, self._are_all_seen = {}, False
-        with runner_of(host) as runner:
-            connect = partial(self.connect, host)
-            for seen in watch_containers(
-                connect, deployment_id(), self.ended, host_name=machine_of(host)
-            ):
-                close_old_connections()
+        with runner_of(host) as runner, self._watch(host, turn) as watch:
+            for seen in watch.steps():
+                if isinstance(seen, float):
+                    yield seen
+                    continue
                 self._take(host, runner, seen)
                 is_due = time.monotonic() - self._probed_at >= PROBE_SECONDS
                 if (is_due or isinstance(seen, HostLost)) and not self._probe(host):
                     return
-                # Many hosts are quiet at one time, and each open database takes its share of
-                # memory (SQLite's schema) or of the server's connections.
-                connection.close()
+
+    @contextlib.contextmanager
+    def _watch(self, host: Host, turn: Turn) -> Iterator[ContainerWatch]:
+        """Ended with this link, or when it is let go of."""
+        connect, name = partial(self.connect, host), machine_of(host)
+        watch = ContainerWatch(connect, deployment_id(), turn.wake, host_name=name)
+        self._ends = watch.end
+        try:
+            if self.ended.is_cancelled:
+                watch.end()
+            yield watch
+        finally:
+            self._ends = _nothing
+            watch.end()
 
     def connect(self, host: Host) -> Any:
         """A client of its own for the host's Docker, to be closed. Raises RunnerError."""
         return connect_here()
 
-    def wait_away(self, host: Host) -> None:
+    def wait_away(self, host: Host) -> Iterator[float]:
         """Until it is time to look again whether the host is back."""
-        self.ended.wait(AWAY_SECONDS)
+        yield from self.pause(AWAY_SECONDS)
 
     def _end_leftovers(self, host: Host) -> None:
         """At abm's start: helpers that a killed one left on the daemon."""
@@ -109,21 +124,23 @@ class DockerLink(HostLink):
         return host.is_enabled and probe(host).is_usable
 
     def _read_figures(self, host: Host) -> None:
-        """In a thread of its own: on an old daemon each answer takes a second."""
-        if self._reader is None or not self._reader.is_alive():
-            arguments = (partial(self.connect, host), self._stats, self.ended)
-            options = {"host_name": str(host), "told": self._figures}
-            self._reader = threading.Thread(
-                target=keep_reading,
-                args=arguments,
-                kwargs=options,
-                name=f"abm-figures-{host.host_id}",
-                daemon=True,
-            )
-            self._reader.start()
+        """By itself: on an old daemon each answer takes a second."""
+        if not self._has_reader:
+            self._has_reader = True
+            self.also(f"abm-figures-{host.host_id}", partial(self._figure_steps, host))
+
+    def _figure_steps(self, host: Host, turn: Turn) -> Iterator[float]:
+        # Not all hosts at one moment: while an old daemon thinks, a thread waits.
+        yield from self.pause(random.uniform(0, EVERY_SECONDS))
+        connect = partial(self.connect, host)
+        steps = reading_steps(connect, self._stats, host_name=str(host), told=self._figures)
+        with contextlib.closing(steps):
+            for seconds in steps:
+                yield seconds
+                if self.ended.is_cancelled:
+                    return
 
     def _figures(self, samples: dict[str, Sample]) -> None:
-        close_old_connections()
         try:
             self._write_memory(samples)
         except DatabaseError as error:
@@ -131,17 +148,16 @@ class DockerLink(HostLink):
 
     def _write_memory(self, samples: dict[str, Sample]) -> None:
         for container, sample in samples.items():
-            name = self._names.get(container, "")
-            engine = Engine.objects.filter(host_id=self.host_pk, name=name).only("pk").first()
-            if engine is not None:
-                Engine.objects.filter(pk=engine.pk).update(memory_bytes=sample.memory_bytes)
-                tell_new(engine.pk, sample)
+            for pk in self._engines_of.get(container, ()):
+                if Engine.objects.filter(pk=pk).update(memory_bytes=sample.memory_bytes):
+                    tell_new(pk, sample)
 
     def _note(self, host: Host, seen: ContainerSeen) -> None:
         """Whose figures a container's are."""
-        self._names[seen.id] = seen.engine
-        for engine in self._engines(host).filter(name=seen.engine):
-            tell_from(engine.pk, partial(self._stats.history, seen.id))
+        engines = self._engines(host).filter(name=seen.engine)
+        keys = self._engines_of[seen.id] = tuple(engines.values_list("pk", flat=True))
+        for pk in keys:
+            tell_from(pk, partial(self._stats.history, seen.id))
 
     def _keep(self, host: Host, seen: Seen) -> None:
         """Remember which containers there are, and tell which of them belong to no engine."""
@@ -150,6 +166,7 @@ class DockerLink(HostLink):
             self._note(host, seen)
         elif isinstance(seen, ContainerGone):
             self._containers.pop(seen.id, None)
+            self._engines_of.pop(seen.id, None)
         elif isinstance(seen, AllSeen):
             self._are_all_seen = True
             for one in self._containers.values():

@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from engines.links.cards import CardsLink, processes_on, write
-from engines.links.helped_cards import HelpedCards, end_for_good
-from hosts.gpu.holding import shares_of
+from engines.links.helped_cards import HelpedCards, HostCards
 from hosts.gpu.reading import inventory_of_long
 from hosts.gpu.values import Inventory
 from hosts.models import Host
 from hosts.remote_links import link_of
 from hosts.ssh.link import Link, LinkState
-from jobs.outcome import CancelToken
 
 ANSWER_SECONDS = 5.0
 NOT_FOUND = 127
 """What a shell says of a program that is not there."""
 
 
-class FarCardsLink(CardsLink):
+class FarCards(HostCards):
     """The cards of one remote host. While it is away nothing is read, and what was read ages."""
-
-    look_seconds = 3.0
-
-    def __init__(self, host_pk: int, connect: Callable[[Host], Any], ended: CancelToken) -> None:
-        super().__init__(ended=ended)
-        self.name = f"abm-cards-{host_pk}"
-        self._host_pk = host_pk
-        self._helped = HelpedCards(connect)
-
-    def run(self) -> None:
-        super().run()
-        end_for_good(self._helped, self._host_pk)
 
     def hosts(self) -> list[Host]:
         host = Host.objects.filter(pk=self._host_pk, is_enabled=True).first()
         is_there = host is not None and host.is_usable
         return [host] if host and is_there and link_of(host).news.state is LinkState.UP else []
 
-    def read(self, hosts: list[Host]) -> None:
-        for host in hosts:
-            inventory = read_far(link_of(host), host, self._helped)
-            known = processes_on(host) if inventory.processes else {}
-            write([host], inventory, shares_of(inventory, known, root=None))
+    def inventory(self, host: Host) -> Inventory:
+        return read_far(link_of(host), host, self._helped)
 
 
 def read_far(link: Link, host: Host, helped: HelpedCards) -> Inventory:

@@ -6,15 +6,14 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.db import connection
-
-from engines.links.cards import CardsLink, processes_on, write
+from engines.links.cards import Cards, processes_on, write
 from engines.models import Engine
 from hosts.deployment import deployment_id
 from hosts.gpu.holding import shares_of
 from hosts.gpu.reading import CardReader
 from hosts.gpu.values import Inventory
 from hosts.gpus import is_helped
+from hosts.link.turns import Turn
 from hosts.models import Host, HostImage
 from hosts.remote_links import tidy_links
 from hosts.runners.base import HostUnreachable, RunnerError
@@ -23,6 +22,8 @@ from hosts.runners.docker.errors import mapped
 from hosts.runners.docker.own_container import own_image
 from hosts.work import machine_of
 from jobs.outcome import CancelToken
+
+LOOK_SECONDS = 3.0
 
 
 class HelpedCards:
@@ -90,20 +91,22 @@ def images_on(host: Host, client: Any) -> Iterator[str]:
     yield from HostImage.objects.filter(host=host).values_list("image_id", flat=True)
 
 
-class HelpedCardsLink(CardsLink):
+class HostCards(Cards):
     """The cards of one host whose Docker is elsewhere, or outside of abm's own container."""
 
-    look_seconds = 3.0
-
     def __init__(self, host_pk: int, connect: Callable[[Host], Any], ended: CancelToken) -> None:
-        super().__init__(ended=ended)
-        self.name = f"abm-cards-{host_pk}"
-        self._host_pk = host_pk
+        super().__init__()
+        self._host_pk, self._ended = host_pk, ended
         self._helped = HelpedCards(connect)
 
-    def run(self) -> None:
-        super().run()
-        end_for_good(self._helped, self._host_pk)
+    def steps(self, turn: Turn) -> Iterator[float]:
+        """Look now and then, until the host's link ends."""
+        try:
+            while not self._ended.is_cancelled:
+                self.look()
+                yield LOOK_SECONDS
+        finally:
+            _end_for_good(self._helped, self._host_pk)
 
     def hosts(self) -> list[Host]:
         host = Host.objects.filter(pk=self._host_pk, is_enabled=True).first()
@@ -111,12 +114,16 @@ class HelpedCardsLink(CardsLink):
 
     def read(self, hosts: list[Host]) -> None:
         for host in hosts:
-            inventory = self._helped.read(host)
+            inventory = self.inventory(host)
             known = processes_on(host) if inventory.processes else {}
             write([host], inventory, shares_of(inventory, known, root=None))
 
+    def inventory(self, host: Host) -> Inventory:
+        """What is read of the host now. Raises RunnerError where it is not there."""
+        return self._helped.read(host)
 
-def end_for_good(helped: HelpedCards, host_pk: int) -> None:
+
+def _end_for_good(helped: HelpedCards, host_pk: int) -> None:
     """At a link's end: abm's own end leaves the container for the next start, a host that was
     switched off or removed does not.
     """
@@ -126,4 +133,3 @@ def end_for_good(helped: HelpedCards, host_pk: int) -> None:
     else:
         helped.end(host)
         tidy_links()
-    connection.close()

@@ -1,18 +1,19 @@
-"""What the links of all kinds of hosts share: a thread that begins again whatever happens."""
+"""What the links of all kinds of hosts share: work that begins again whatever happens."""
 
 from __future__ import annotations
 
 import logging
-import threading
-from abc import abstractmethod
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 
-from django.db import close_old_connections, connection
 from django.db.utils import DatabaseError
 
 from engines.links import holders
 from engines.models import Engine
 from engines.observe import engine_seen, is_last_seen_alive
 from engines.work import log_tail
+from hosts.link.turns import Turn, turns
 from hosts.models import Host
 from hosts.runners.base import EngineStatus, RunnerError
 from jobs.outcome import CancelToken
@@ -23,29 +24,55 @@ LOG_TAIL = 40
 RETRY_SECONDS = 2.0
 
 
-class HostLink(threading.Thread):
-    """Watches one host until it is ended."""
+class HostLink(ABC):
+    """Watches one host from `start` until it is ended, whenever its turn comes."""
 
     def __init__(self, host: Host) -> None:
-        super().__init__(name=f"abm-link-{host.host_id}", daemon=True)
         self.host_pk = host.pk
         self.ended = CancelToken()
+        self._name = f"abm-link-{host.host_id}"
+        self._turns: list[Turn] = []
 
-    def run(self) -> None:
-        while not self.ended.is_cancelled:
-            close_old_connections()
-            try:
-                host = Host.objects.filter(pk=self.host_pk, is_enabled=True).first()
-                if host is None:
-                    break
-                self.watch(host)
-            except (DatabaseError, OSError, RunnerError) as error:
-                log.warning("the link to host %s starts again: %s", self.host_pk, error)
-                self.ended.wait(RETRY_SECONDS)
-        connection.close()
+    def start(self) -> None:
+        """Returns at once."""
+        self.also(self._name, self.steps)
+
+    def also(self, name: str, work: Callable[[Turn], Iterator[float]]) -> None:
+        """One more piece of work for this host, which may keep waiting without the others."""
+        turn = turns.begin(name, work)
+        self._turns.append(turn)
+        self.ended.on_cancel(turn.wake)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._turns[0].is_alive
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end, which `ended` brings."""
+        self._turns[0].join(seconds)
+
+    def steps(self, turn: Turn) -> Iterator[float]:
+        try:
+            while not self.ended.is_cancelled:
+                try:
+                    host = Host.objects.filter(pk=self.host_pk, is_enabled=True).first()
+                    if host is None:
+                        break
+                    yield from self.watch(host, turn)
+                except (DatabaseError, OSError, RunnerError) as error:
+                    log.warning("the link to host %s starts again: %s", self.host_pk, error)
+                    yield from self.pause(RETRY_SECONDS)
+        finally:
+            self.ended.cancel()
+
+    def pause(self, seconds: float) -> Iterator[float]:
+        """Wait so long, or until this is ended."""
+        end = time.monotonic() + seconds
+        while not self.ended.is_cancelled and (left := end - time.monotonic()) > 0:
+            yield left
 
     @abstractmethod
-    def watch(self, host: Host) -> None:
+    def watch(self, host: Host, turn: Turn) -> Iterator[float]:
         """Keep the host's rows true until `ended`, or as long as that is possible."""
 
     def observed(self, host: Host, name: str, status: EngineStatus) -> Engine | None:

@@ -66,7 +66,7 @@ class Minder(threading.Thread):
         for pk in set(self._links) - set(wanted):
             self._links.pop(pk).ended.cancel()
         for pk, host in wanted.items():
-            if pk not in self._links or not self._links[pk].is_alive():
+            if pk not in self._links or not self._links[pk].is_alive:
                 self._links[pk] = LINKS[host.host_type](host)
                 self._links[pk].start()
         restart_due()

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from django.db import close_old_connections
-
 from accounts.refused import Refused
 from engines import services
 from engines.links.figures import ProcessFigures
@@ -15,6 +13,7 @@ from engines.links.host import HostLink
 from engines.models import Engine
 from engines.observe import host_seen, start_kept
 from engines.spec import spec_of
+from hosts.link.turns import Turn
 from hosts.link.watcher import HostLost, HostSeen, Observation, saved_at, watch
 from hosts.models import Host
 from hosts.runners.base import EngineSpec
@@ -38,11 +37,13 @@ class ProcessLink(HostLink):
         self._saved: dict[int, float] = {}
         self._figures = ProcessFigures()
 
-    def watch(self, host: Host) -> None:
+    def watch(self, host: Host, turn: Turn) -> Iterator[float]:
         probe(host)
         looks = watch(lambda: runner_of(host), lambda: self._specs(host), self.ended)
         for seen in looks:
-            if isinstance(seen, Observation):
+            if isinstance(seen, float):
+                yield from self.pause(seen)
+            elif isinstance(seen, Observation):
                 engine = self.observed(host, seen.name, seen.status)
                 if engine is not None:
                     self._figures.take(engine.pk, seen.status)
@@ -57,7 +58,6 @@ class ProcessLink(HostLink):
 
     def _specs(self, host: Host) -> Iterator[EngineSpec]:
         """Those that a host can tell something of."""
-        close_old_connections()
         engines = Engine.objects.filter(host=host, attached_url="")
         for engine in engines.exclude(state__in=BUSY_WITH_FILES).select_related("host"):
             self._restart_if_saved(engine)

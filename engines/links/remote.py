@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
-from engines.links.cards import CardsLink
 from engines.links.docker import AWAY_SECONDS, DockerLink
-from engines.links.far_cards import FarCardsLink
+from engines.links.far_cards import FarCards
+from engines.links.helped_cards import HostCards
 from hosts.models import Host
-from hosts.remote_links import link_of
+from hosts.remote_links import link_of, links
 from hosts.runners.docker.connection import connect
 from hosts.ssh.link import LinkState
 from jobs.models import Job
@@ -20,11 +22,11 @@ LOOK_SECONDS = 1.0
 class RemoteLink(DockerLink):
     """Keeps the rows of a remote host's engines true while it is there, and waits while not."""
 
-    def cards_link(self) -> CardsLink:
-        return FarCardsLink(self.host_pk, self.connect, self.ended)
+    def cards(self) -> HostCards:
+        return FarCards(self.host_pk, self.connect, self.ended)
 
     def connect(self, host: Host) -> Any:
-        return connect(link_of(host).docker_address)
+        return connect(links.now(host.host_id).docker_address)
 
     def _probe(self, host: Host) -> bool:
         was_away = host.is_away
@@ -34,10 +36,10 @@ class RemoteLink(DockerLink):
                 ring(job)
         return is_usable
 
-    def wait_away(self, host: Host) -> None:
+    def wait_away(self, host: Host) -> Iterator[float]:
         """Until it is time for the next look: at once when the connection is there again."""
-        left = AWAY_SECONDS
-        while left > 0 and not self.ended.wait(LOOK_SECONDS):
-            left -= LOOK_SECONDS
+        end = time.monotonic() + AWAY_SECONDS
+        while time.monotonic() < end and not self.ended.is_cancelled:
+            yield from self.pause(LOOK_SECONDS)
             if link_of(host).news.state is LinkState.UP and host.is_away:
                 return

@@ -4,8 +4,7 @@ An event is only a hint to look: what is told is what the daemon says of the con
 event that comes twice, or late, does no harm, and what was missed is found by the next snapshot.
 Only an end is told by its event alone, and looked at a moment later: for 40 ms the daemon says
 nothing of a container whose network it is taking down.
-One thread talks to the daemon, so that whoever reads the values can stop at once, also while the
-daemon is silent.
+A watch has no thread: it says how long it waits, and is asked again then or when it rings.
 """
 
 from __future__ import annotations
@@ -14,10 +13,9 @@ import contextlib
 import json
 import logging
 import math
-import queue
 import random
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +25,7 @@ import docker
 import requests
 from docker.errors import APIError, NotFound
 
+from hosts.link.docker_lines import Lines, event_lines
 from hosts.link.docker_seen import (
     AllSeen,
     ContainerGone,
@@ -38,8 +37,7 @@ from hosts.link.watcher import HostLost, HostSeen
 from hosts.runners.base import RunnerError
 from hosts.runners.docker.errors import UNREADABLE, mapped, translated
 from hosts.runners.docker.labels import DEPLOYMENT
-from hosts.runners.docker.stream import DaemonStream, Line
-from jobs.outcome import CancelToken
+from hosts.runners.docker.stream import Line
 
 TELLING = ("create", "start", "die", "oom", "pause", "unpause", "rename", "destroy")
 """Events after which a container is another than before; `stop`, `kill` and `restart` come with
@@ -53,8 +51,6 @@ SETTLE_SECONDS = 0.06
 """How long after its end a container is looked at."""
 STEADY_SECONDS = 10.0
 """A connection that held so long was a good one: the next wait is short again."""
-
-STREAM_ENDED: Line = {}
 
 log = logging.getLogger(__name__)
 
@@ -78,44 +74,30 @@ class Pace:
         )
 
 
-def watch_containers(
-    connect: Callable[[], docker.APIClient],
-    deployment: str,
-    cancel: CancelToken,
-    *,
-    host_name: str = "this machine",
-    pace: Pace | None = None,
-) -> Iterator[Seen]:
-    """Tell every container of `deployment`, then each change, until cancelled.
+class ContainerWatch:
+    """Tells every container of `deployment`, then each change, until it is ended.
 
     `connect` makes a client for the watch alone. A connection that fails is told as HostLost, at
-    each try, and made again; HostSeen comes after every snapshot and heartbeat.
+    each try, and made again; HostSeen comes after every snapshot and heartbeat. `rung` is called,
+    from any thread, when there is something to do before the wait that was said is over.
     """
-    watch = _Watch(connect, deployment, host_name, pace or Pace())
-    cancel.on_cancel(watch.end)
-    thread = threading.Thread(target=watch.run, name=f"watch Docker of {host_name}", daemon=True)
-    thread.start()
-    try:
-        while (seen := watch.seen.get()) is not None and not cancel.is_cancelled:
-            yield seen
-        if not cancel.is_cancelled:
-            raise RuntimeError(f"The watch of {host_name} broke; the log says why.")
-    finally:
-        watch.end()
-
-
-class _Watch:
-    """What one thread knows; it puts what it sees into `seen`, and None at its end."""
 
     def __init__(
-        self, connect: Callable[[], docker.APIClient], deployment: str, host_name: str, pace: Pace
+        self,
+        connect: Callable[[], docker.APIClient],
+        deployment: str,
+        rung: Callable[[], None],
+        *,
+        host_name: str = "this machine",
+        pace: Pace | None = None,
     ) -> None:
-        self.seen: queue.SimpleQueue[Seen | None] = queue.SimpleQueue()
-        self._connect, self._host_name, self._pace = connect, host_name, pace
+        self._connect, self._host_name, self._pace = connect, host_name, pace or Pace()
         self._label = f"{DEPLOYMENT}={deployment}"
-        self._deployment = deployment
-        self._ended = threading.Event()
-        self._stream: DaemonStream | None = None
+        self._deployment, self._rung = deployment, rung
+        self._is_ended = False
+        self._lines: Lines | None = None
+        self._seen: deque[Seen] = deque()
+        """What is to be told."""
         self._known: dict[str, ContainerSeen] = {}
         self._recent: dict[tuple[int, str, str], None] = {}
         self._last = 0
@@ -126,46 +108,48 @@ class _Watch:
 
     def end(self) -> None:
         """From any thread: tell nothing more."""
-        self._ended.set()
-        self.seen.put(None)
-        if self._stream is not None:
-            self._stream.hang_up()
+        self._is_ended = True
+        if self._lines is not None:
+            self._lines.hang_up()
+        self._rung()
 
-    def run(self) -> None:
+    def steps(self) -> Iterator[Seen | float]:
+        """What is seen; between that, the seconds to wait until it is asked for more."""
         failures = 0
-        try:
-            while not self._ended.is_set():
-                began = time.monotonic()
-                try:
-                    with mapped(self._host_name):
-                        self._hold()
-                except RunnerError as error:
-                    self._tell(HostLost(error.message))
-                except UNREADABLE as error:
-                    log.warning("What Docker on %s says is odd", self._host_name, exc_info=True)
-                    self._tell(HostLost(translated(error, host_name=self._host_name).message))
-                failures = 0 if time.monotonic() - began > STEADY_SECONDS else failures + 1
-                # Some less, so that many hosts behind one switch do not come at once.
-                self._ended.wait(self._pace.wait_after(failures) * random.uniform(0.8, 1))
-        finally:
-            self.seen.put(None)
+        while not self._is_ended:
+            began = time.monotonic()
+            try:
+                with mapped(self._host_name):
+                    yield from self._hold()
+            except RunnerError as error:
+                self._tell(HostLost(error.message))
+            except UNREADABLE as error:
+                log.warning("What Docker on %s says is odd", self._host_name, exc_info=True)
+                self._tell(HostLost(translated(error, host_name=self._host_name).message))
+            yield from self._told()
+            failures = 0 if time.monotonic() - began > STEADY_SECONDS else failures + 1
+            # Some less, so that many hosts behind one switch do not come at once.
+            end = time.monotonic() + self._pace.wait_after(failures) * random.uniform(0.8, 1)
+            while not self._is_ended and (left := end - time.monotonic()) > 0:
+                yield left
 
     def _tell(self, seen: Seen) -> None:
-        if not self._ended.is_set():
-            self.seen.put(seen)
+        self._seen.append(seen)
 
-    def _hold(self) -> None:
+    def _told(self) -> Iterator[Seen]:
+        while self._seen and not self._is_ended:
+            yield self._seen.popleft()
+
+    def _hold(self) -> Iterator[Seen | float]:
         """One connection, until it breaks."""
         with contextlib.closing(self._connect()) as client:
             client.timeout = self._pace.answer  # type: ignore[assignment]  # fractions work
-            with self._events(client) as stream:
-                self._stream = stream
-                if self._ended.is_set():
-                    return
-                self._take_all(client)
-                self._follow(client, stream)
+            with self._events(client) as lines:
+                self._lines = lines
+                yield from self._take_all(client)
+                yield from self._follow(client, lines)
 
-    def _events(self, client: docker.APIClient) -> DaemonStream:
+    def _events(self, client: docker.APIClient) -> Lines:
         """From where it broke off, or from just before the snapshot, by the daemon's own clock."""
         since = (self._last or _clock_of(client)) - OVERLAP
         filters = {"type": ["container"], "label": [self._label], "event": list(TELLING)}
@@ -173,28 +157,26 @@ class _Watch:
             "since": f"{since // NANO}.{since % NANO:09d}",
             "filters": json.dumps(filters),
         }
-        return DaemonStream(client, "/events", params=params, method="GET")
+        return event_lines(client, params, rung=self._rung)
 
-    def _follow(self, client: docker.APIClient, stream: DaemonStream) -> None:
+    def _follow(self, client: docker.APIClient, lines: Lines) -> Iterator[Seen | float]:
         now = time.monotonic()
         ask_at, take_at = now + self._pace.heartbeat, now + self._pace.reconcile
-        while not self._ended.is_set():
-            due = min(ask_at, take_at, *self._unsettled.values())
-            line = next(stream.lines(every=max(due - time.monotonic(), 0.001)), STREAM_ENDED)
-            if line is STREAM_ENDED and not self._ended.is_set():
-                raise ConnectionError("The stream of events ended.")
-            if line is not None:
+        while not self._is_ended:
+            for line in lines.taken():
                 self._happened(client, line)
             self._settle(client)
             if time.monotonic() >= take_at:
-                self._take_all(client)
+                yield from self._take_all(client)
                 take_at = time.monotonic() + self._pace.reconcile
+                ask_at = time.monotonic() + self._pace.heartbeat
             elif time.monotonic() >= ask_at:
                 client.ping()
                 self._tell(HostSeen())
-            else:
-                continue
-            ask_at = time.monotonic() + self._pace.heartbeat
+                ask_at = time.monotonic() + self._pace.heartbeat
+            yield from self._told()
+            due = min(ask_at, take_at, *self._unsettled.values())
+            yield max(due - time.monotonic(), 0.001)
 
     def _happened(self, client: docker.APIClient, event: Line) -> None:
         actor, action = event.get("Actor") or {}, str(event.get("Action") or "")
@@ -229,18 +211,20 @@ class _Watch:
         for found in [found for found, due in self._unsettled.items() if due <= now]:
             self._look(client, found)
 
-    def _take_all(self, client: docker.APIClient) -> None:
+    def _take_all(self, client: docker.APIClient) -> Iterator[Seen]:
         """The snapshot: what differs from what was told is told."""
         there = client.containers(all=True, quiet=True, filters={"label": self._label})
         ids = [str(row["Id"]) for row in there]
         for found in self._known.keys() - set(ids):
             self._gone(found)
         for found in ids:
-            if self._ended.is_set():
+            if self._is_ended:
                 return
             self._look(client, found)
+            yield from self._told()
         self._tell(AllSeen(frozenset(one.engine for one in self._known.values() if one.engine)))
         self._tell(HostSeen())
+        yield from self._told()
 
     def _look(self, client: docker.APIClient, found: str) -> None:
         try:

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,6 @@ from hosts.link.docker_samples import Counters, Sample, counters_of, sample_of
 from hosts.link.docker_seen import ContainerGone, ContainerSeen, Seen
 from hosts.runners.base import RunnerError
 from hosts.runners.docker.errors import UNREADABLE, mapped
-from jobs.outcome import CancelToken
 
 EVERY_SECONDS = 5.0
 KEPT = timedelta(hours=1)
@@ -55,6 +54,11 @@ class ContainerStats:
             self.follow(seen.id)
         elif isinstance(seen, ContainerSeen):
             self.leave(seen.id)
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there is anything to read."""
+        return bool(self._followed)
 
     def follow(self, container: str) -> None:
         """From now on, as it runs."""
@@ -91,6 +95,8 @@ class ContainerStats:
         """One round over all that are followed; raises as docker-py does, see `errors.mapped`."""
         with self._lock:
             followed = sorted(self._followed)
+        if len(followed) <= 1:
+            return self._kept((one, _asked(client, one)) for one in followed)
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="docker stats") as asking:
             answers = asking.map(lambda one: _asked(client, one), followed)
             return self._kept(zip(followed, answers, strict=True))
@@ -133,44 +139,34 @@ class ContainerStats:
         return self._samples.setdefault(container, deque(maxlen=most))
 
 
-def keep_reading(
+def reading_steps(
     connect: Callable[[], docker.APIClient],
     stats: ContainerStats,
-    cancel: CancelToken,
     *,
     host_name: str = "this machine",
     every: float = EVERY_SECONDS,
     told: Callable[[dict[str, Sample]], None] = lambda _: None,
-) -> None:
-    """Read what `stats` follows until cancelled, and hand each round to `told`.
+) -> Generator[float, None, None]:
+    """Read what `stats` follows, and hand each round to `told`; yields the seconds to the next.
 
     A host that does not answer leaves a gap and is tried again; the watch of its events tells why.
-    Ends within ANSWER_SECONDS, also when the daemon is silent.
+    A round ends within ANSWER_SECONDS for what was followed, also when the daemon is silent.
     """
-    while not cancel.is_cancelled:
+    while True:
+        while not stats.has_any:
+            yield every
         try:
             with mapped(host_name), contextlib.closing(connect()) as client:
                 client.timeout = ANSWER_SECONDS  # type: ignore[assignment]  # fractions work
-                _rounds(client, stats, cancel, every=every, told=told)
+                while stats.has_any:
+                    began = time.monotonic()
+                    if samples := stats.read(client):
+                        told(samples)
+                    yield max(0.001, every - (time.monotonic() - began))
         except (RunnerError, *UNREADABLE) as error:
             log.info("no figures from Docker on %s: %s", host_name, error)
             stats.lost()
-            cancel.wait(RETRY_SECONDS)
-
-
-def _rounds(
-    client: docker.APIClient,
-    stats: ContainerStats,
-    cancel: CancelToken,
-    *,
-    every: float,
-    told: Callable[[dict[str, Sample]], None],
-) -> None:
-    while not cancel.is_cancelled:
-        began = time.monotonic()
-        if samples := stats.read(client):
-            told(samples)
-        cancel.wait(max(0.0, every - (time.monotonic() - began)))
+            yield RETRY_SECONDS
 
 
 def _asked(client: docker.APIClient, container: str) -> Mapping[str, Any] | None:

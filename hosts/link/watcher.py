@@ -38,8 +38,11 @@ def watch(
     open_runner: Callable[[], EngineRunner],
     specs: Callable[[], Iterable[EngineSpec]],
     cancel: CancelToken,
-) -> Iterator[Observation | HostSeen | HostLost]:
-    """Look at every engine once a second until cancelled; a look that fails is told, not raised."""
+) -> Iterator[Observation | HostSeen | HostLost | float]:
+    """Look at every engine once a second until cancelled; a look that fails is told, not raised.
+
+    After each look come the seconds to wait for the next.
+    """
     seen_at = 0.0
     while not cancel.is_cancelled:
         try:
@@ -52,7 +55,7 @@ def watch(
             if time.monotonic() - seen_at >= SEEN_SECONDS:
                 seen_at = time.monotonic()
                 yield HostSeen()
-        cancel.wait(LOOK_SECONDS)
+        yield LOOK_SECONDS
 
 
 def saved_at(folder: Path) -> float:

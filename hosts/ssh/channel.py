@@ -64,6 +64,16 @@ class ChannelSocket:
             or self.channel.recv_ready()
         )
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether `recv` would not wait."""
+        return bool(self.channel.recv_ready() or self.channel.eof_received or self.channel.closed)
+
+    def ring(self, call: Callable[[], object]) -> None:
+        """From now on `call` is called, from any thread, when there is something to read, and
+        once at the end; it must never wait. Not for one whose `fileno` is in use."""
+        self.channel.in_buffer.set_event(_Ring(call))
+
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Raises TimeoutError, BlockingIOError, and ConnectionResetError if the link was lost."""
         try:
@@ -206,6 +216,16 @@ def _as_of_sockets() -> Iterator[None]:
         yield
     except (EOFError, SSHException) as error:
         raise ConnectionResetError(str(error) or "The connection ended.") from error
+
+
+class _Ring:
+    """What paramiko's buffer takes for an event."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.set = call
+
+    def clear(self) -> None:
+        """Nothing: what is there is looked at, not remembered."""
 
 
 class _Bell:

@@ -71,6 +71,10 @@ class ChannelPool(HTTPConnectionPool):
             if one is not None:
                 one.close()
 
+    def open(self, seconds: float) -> ChannelSocket:
+        """A channel of its own."""
+        return self._opener.docker(seconds)
+
     def _get_conn(self, timeout: float | None = None) -> Any:
         self.used_at = time.monotonic()
         return super()._get_conn(timeout)
@@ -86,9 +90,19 @@ class ChannelPool(HTTPConnectionPool):
 class ChannelAdapter(HTTPAdapter):
     """What docker.APIClient sends its requests through."""
 
-    def __init__(self, pool: HTTPConnectionPool) -> None:
+    def __init__(self, pool: ChannelPool) -> None:
         super().__init__()
         self._pool = pool
+
+    def open(self, seconds: float = OPEN_SECONDS) -> ChannelSocket:
+        """A fresh connection to Docker, for what reads it by itself."""
+        return self._pool.open(seconds)
+
+    def init_poolmanager(self, *sizes: object, **options: object) -> None:
+        """None: there is one pool, and it is not this adapter's."""
+
+    def close(self) -> None:
+        """Leave the pool to the others."""
 
     def get_connection_with_tls_context(
         self,
@@ -103,10 +117,11 @@ class ChannelAdapter(HTTPAdapter):
         return request.path_url
 
 
-def client_over(pool: HTTPConnectionPool, *, api: str, timeout: float) -> docker.APIClient:
+def client_over(pool: ChannelPool, *, api: str, timeout: float) -> docker.APIClient:
     """A client of its own; closing it leaves the pool to the others."""
     client = docker.APIClient(base_url="tcp://localhost:1", version=api, timeout=timeout)  # type: ignore[arg-type]
     client.base_url = BASE_URL
+    client.adapters.clear()  # those for other ways weigh more than the client itself
     client.mount("http+docker://", ChannelAdapter(pool))
     client.trust_env = False
     return client

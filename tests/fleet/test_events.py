@@ -15,13 +15,14 @@ from typing import Any
 import docker
 import pytest
 
-from hosts.link.docker_events import Pace, watch_containers
+from hosts.link.docker_events import Pace
 from hosts.link.docker_seen import AllSeen, ContainerGone, ContainerSeen, Seen
 from hosts.link.watcher import HostLost, HostSeen
 from hosts.runners.docker.connection import DockerAddress, connect
 from jobs.outcome import CancelToken
 from lab.fleet import Lab
 from lab.own import OwnDaemon, own_daemon
+from tests.hosts.driving import watch_containers
 
 pytestmark = pytest.mark.fleet
 OURS, THEIRS = "00aa00aa00aa00aa", "11bb11bb11bb11bb"

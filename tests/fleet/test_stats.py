@@ -11,12 +11,13 @@ import docker
 import pytest
 
 from hosts.link.docker_samples import Sample
-from hosts.link.docker_stats import ContainerStats, keep_reading
+from hosts.link.docker_stats import ContainerStats
 from hosts.runners.docker.connection import DockerAddress, connect
 from jobs.outcome import CancelToken
 from lab.fleet import Lab
 from lab.own import OwnDaemon, own_daemon
 from tests.fleet.containers import ask, free_port
+from tests.hosts.driving import keep_reading
 from tests.hosts.waiting import until
 
 pytestmark = pytest.mark.fleet

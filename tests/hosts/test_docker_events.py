@@ -20,11 +20,12 @@ from urllib.parse import parse_qs, urlsplit
 import docker
 import pytest
 
-from hosts.link.docker_events import NANO, Pace, watch_containers
+from hosts.link.docker_events import NANO, Pace
 from hosts.link.docker_seen import AllSeen, ContainerGone, ContainerSeen, Seen, container_seen
 from hosts.link.watcher import HostLost, HostSeen
 from hosts.runners.container import PortBinding
 from jobs.outcome import CancelToken
+from tests.hosts.driving import watch_containers
 from tests.hosts.spoken_daemon import UnixServer, folder_for_sockets
 from tests.hosts.waiting import until
 

@@ -12,8 +12,9 @@ import pytest
 from docker.errors import APIError
 
 from hosts.link.docker_samples import Sample, counters_of, memory_in_use, sample_of
-from hosts.link.docker_stats import ContainerStats, keep_reading
+from hosts.link.docker_stats import ContainerStats
 from jobs.outcome import CancelToken
+from tests.hosts.driving import keep_reading
 from tests.hosts.spoken_daemon import folder_for_sockets
 from tests.hosts.waiting import until
 

@@ -14,6 +14,7 @@ from hosts.runners.base import EngineSpec, HostUnreachable
 from hosts.runners.fake import FakeHost, FakeRunner
 from hosts.runners.local import LocalRunner
 from jobs.outcome import CancelToken
+from tests.hosts.driving import waited
 from tests.hosts.tiny_engine import answers, install
 from tests.hosts.waiting import until
 
@@ -38,7 +39,7 @@ def test_a_dead_engine_is_seen_within_two_seconds_with_its_reason(
     install(runner, spec)
     endpoint = runner.start(spec)
     until(lambda: answers(endpoint.url))
-    seen = watch(lambda: runner, lambda: [spec], cancel)
+    seen = waited(watch(lambda: runner, lambda: [spec], cancel), cancel)
     first = next(look for look in seen if isinstance(look, Observation))
     assert first.name == "tiny" and first.status.is_running and first.status.pid
 
@@ -55,7 +56,7 @@ def test_a_dead_engine_is_seen_within_two_seconds_with_its_reason(
 @pytest.mark.usefixtures("quick")
 def test_a_lost_host_is_told_and_looked_for_again(cancel: CancelToken) -> None:
     host = FakeHost(fails={"*": HostUnreachable("the machine does not answer.")})
-    seen = watch(lambda: FakeRunner(host), lambda: [EngineSpec("tiny")], cancel)
+    seen = waited(watch(lambda: FakeRunner(host), lambda: [EngineSpec("tiny")], cancel), cancel)
 
     assert next(seen) == HostLost("the machine does not answer.")
     host.fails.clear()
@@ -66,7 +67,9 @@ def test_a_lost_host_is_told_and_looked_for_again(cancel: CancelToken) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_the_host_is_told_as_seen_now_and_then_only(cancel: CancelToken) -> None:
-    seen = watch(lambda: FakeRunner(FakeHost()), lambda: [EngineSpec("tiny")], cancel)
+    seen = waited(
+        watch(lambda: FakeRunner(FakeHost()), lambda: [EngineSpec("tiny")], cancel), cancel
+    )
 
     kinds = [type(next(seen)) for _ in range(6)]
 
@@ -76,7 +79,7 @@ def test_the_host_is_told_as_seen_now_and_then_only(cancel: CancelToken) -> None
 @pytest.mark.usefixtures("quick")
 def test_engines_that_come_and_go_are_asked_for_anew(cancel: CancelToken) -> None:
     specs = [EngineSpec("one")]
-    seen = watch(lambda: FakeRunner(FakeHost()), lambda: specs, cancel)
+    seen = waited(watch(lambda: FakeRunner(FakeHost()), lambda: specs, cancel), cancel)
     looks = (look.name for look in seen if isinstance(look, Observation))
     first = next(looks)
     specs[:] = [EngineSpec("two")]
@@ -85,7 +88,7 @@ def test_engines_that_come_and_go_are_asked_for_anew(cancel: CancelToken) -> Non
 
 
 def test_watching_ends_at_once_when_it_is_cancelled(cancel: CancelToken) -> None:
-    seen: Seen = watch(lambda: FakeRunner(FakeHost()), lambda: [], cancel)
+    seen: Seen = waited(watch(lambda: FakeRunner(FakeHost()), lambda: [], cancel), cancel)
     next(seen)
     cancel.cancel()
     began = time.monotonic()
