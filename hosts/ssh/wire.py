@@ -24,7 +24,9 @@ STUCK_SECONDS = 10.0
 """A write that moves nothing for so long means that the peer is gone."""
 USER_TIMEOUT_MS = 15_000
 """Linux drops a connection whose bytes are not confirmed for so long."""
-CHUNK_BYTES = 2**16
+SMALL_BYTES, CHUNK_BYTES = 2**11, 2**16
+"""What is asked of the network: little while the host is quiet, since the room for it is held all
+the time that is waited, and much as soon as much comes."""
 ADDRESSES = 4
 """How many addresses of one name are tried."""
 
@@ -40,6 +42,7 @@ class Wire:
         self._ahead = b""
         """Read from the network, but not yet asked for."""
         self._at = 0
+        self._room = SMALL_BYTES
         self._stuck_since: float | None = None
         self._is_cut = False
         self.has_spoken = False
@@ -50,7 +53,9 @@ class Wire:
     def recv(self, size: int) -> bytes:
         """Up to `size` bytes; nothing at the end. Raises TimeoutError after a tick."""
         if self._at >= len(self._ahead):
-            self._ahead = self._socket.recv(max(size, CHUNK_BYTES))
+            room = max(size, self._room)
+            self._ahead = self._socket.recv(room)
+            self._room = CHUNK_BYTES if len(self._ahead) >= room else SMALL_BYTES
             self._at = 0
             if self._ahead:
                 self.has_spoken = True
