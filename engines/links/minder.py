@@ -17,11 +17,13 @@ from engines.links.host import HostLink
 from engines.links.processes import ProcessLink
 from engines.links.remote import RemoteLink
 from engines.observe import restart_due
+from hosts.link.memory import give_back, use_few_arenas
 from hosts.models import Host
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
+TIDY_SECONDS = 10.0
 LINKS: dict[str, type[HostLink]] = {
     Host.Type.SUBPROCESS: ProcessLink,
     Host.Type.DOCKER_LOCAL: DockerLink,
@@ -36,8 +38,9 @@ class Minder(threading.Thread):
         super().__init__(name="abm-link", daemon=True)
         self.ended = threading.Event()
         self._links: dict[int, HostLink] = {}
-        self._idle_at = time.monotonic()
+        self._idle_at = self._tidied_at = time.monotonic()
         self._cards = CardsLink()
+        use_few_arenas()
 
     def run(self) -> None:
         self._cards.start()
@@ -73,3 +76,6 @@ class Minder(threading.Thread):
         if time.monotonic() - self._idle_at >= settings.IDLE_ENGINE_CHECK_INTERVAL:
             self._idle_at = time.monotonic()
             stop_idle()
+        if time.monotonic() - self._tidied_at >= TIDY_SECONDS:
+            self._tidied_at = time.monotonic()
+            give_back()
