@@ -69,7 +69,7 @@ class LogsAnswer(Shape):
     count: int
 
 
-class SampleShape(Shape):
+class FigureShape(Shape):
     """What it used at one moment: percent of one core, bytes, bytes a second."""
 
     at: datetime
@@ -84,8 +84,8 @@ class StatsAnswer(Shape):
 
     success: bool = True
     variant_id: str
-    latest: SampleShape | None
-    samples: list[SampleShape]
+    latest: FigureShape | None
+    samples: list[FigureShape]
 
 
 @endpoint(
@@ -205,7 +205,7 @@ def stats(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
     engine = engine_of(variant_id)
     found = stats_of(engine.pk)
     samples = [
-        SampleShape(
+        FigureShape(
             at=sample.at,
             cpu_percent=sample.cpu_percent,
             memory_bytes=sample.memory_bytes,

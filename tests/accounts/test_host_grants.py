@@ -44,6 +44,7 @@ BODIES = {
     "keep-running": {"keepRunning": True},
     "load": {"modelName": "small"},
     "gpus": {"mode": "none"},
+    "copy-image": {"hostId": "docker:local"},
 }
 """What must be said to be heard, by the last word of the address."""
 

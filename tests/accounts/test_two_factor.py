@@ -51,7 +51,7 @@ def set_up(client: Client) -> tuple[str, list[str]]:
     found = re.search(r'id="totp-secret">(\w+)<', page)
     assert found, page[:2_000]
     answer = client.post(f"{SECURITY}app/", {"code": code_of(found[1])}, follow=True)
-    shown = re.search(r'id="recovery-codes">([\s\d]+)<', answer.content.decode())
+    shown = re.search(r'id="recovery-codes" tabindex="0">([\s\d]+)<', answer.content.decode())
     assert shown, answer.content.decode()[:2_000]
     return found[1], shown[1].split()
 
