@@ -21,6 +21,7 @@ RUN python3 -m compileall -q abm accounts bundled catalog engines hosts jobs man
 FROM ${PYTHON_IMAGE}
 ARG VERSION=dev
 ARG REVISION=unknown
+ARG RELEASES_URL=
 LABEL org.opencontainers.image.title="abm" \
       org.opencontainers.image.description="One dashboard to run speech engines on every machine you own." \
       org.opencontainers.image.licenses="MIT" \
@@ -35,7 +36,7 @@ COPY --from=build /app /app
 WORKDIR /app
 # SQLite without WAL: its shared memory is not safe on every file system behind a volume.
 ENV DATA_DIR=/app/data HOST=0.0.0.0 PORT=8765 DEFAULT_ENGINE_RUNNER=docker SQLITE_JOURNAL=delete \
-    ALIVE_FILE=/tmp/abm-alive MALLOC_ARENA_MAX=2 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+    ALIVE_FILE=/tmp/abm-alive RELEASES_URL=${RELEASES_URL} MALLOC_ARENA_MAX=2 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 VOLUME /app/data
 EXPOSE 8765
 STOPSIGNAL SIGTERM

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
 
+from abm.releases import Release, newer_release
 from catalog.models import CatalogSource
 from engines.models import Engine
 from engines.updates import engines_with_updates
@@ -46,7 +48,19 @@ def troubles() -> list[Trouble]:
     rows += _updates()
     rows += [_job_trouble(job) for job in _failed_jobs()]
     rows += [_source_trouble(source) for source in _faulty_sources()]
-    return rows
+    release = newer_release()
+    return [*rows, _release(release)] if release else rows
+
+
+def _release(release: Release) -> Trouble:
+    return Trouble(
+        key="release",
+        text=f"abm {release.version} is out; this is {settings.VERSION}. It comes by: "
+        f"{release.command}",
+        url=release.notes,
+        label="What is new",
+        is_failure=False,
+    )
 
 
 def _poor_hosts() -> list[Host]:

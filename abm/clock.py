@@ -10,6 +10,7 @@ def clock(*, sweep_seconds: float, measures: bool, backs_up: bool) -> dict[str, 
     every: dict[str, float] = {
         "jobs.sweep": sweep_seconds,
         "jobs.prune": 3600.0,
+        "abm.ask_releases": 3600.0,
         "abm.notify": 10.0,
         "abm.prune_notifications": 3600.0,
         "engines.check_updates": 60.0,

@@ -67,6 +67,8 @@ try:
     ENGINE_STOP_TIMEOUT = read.seconds("ENGINE_STOP_TIMEOUT", 10)
     CATALOG_URL = read.url("CATALOG_URL", SEED_CATALOG, ["https", "http"])
     CATALOG_SYNC = read.flag("CATALOG_SYNC", default=True)
+    RELEASES_URL = read.url("RELEASES_URL", "", ["https", "http"])
+    RELEASE_CHECK = read.flag("RELEASE_CHECK", default=True)
     UPDATE_CHECK_HOURS = read.number("UPDATE_CHECK_HOURS", 6, least=0, most=10_000)
     API_READS_PER_MINUTE = read.number("API_READS_PER_MINUTE", 100_000, least=0, most=10_000_000)
     API_WRITES_PER_MINUTE = read.number("API_WRITES_PER_MINUTE", 600, least=0, most=10_000_000)
@@ -236,7 +238,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 LANGUAGE_CODE = "en"
 USE_I18N = False
-FORMAT_MODULE_PATH = None
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 
 STATIC_URL = "/static/"
@@ -255,7 +256,6 @@ STORAGES = {
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_MB * 1_000_000
-FILE_UPLOAD_TEMP_DIR = None
 
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}

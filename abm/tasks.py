@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from abm import releases
 from abm.backup import schedule
 from abm.notify import work
 
@@ -19,3 +20,8 @@ def prune_notifications() -> None:
 @shared_task(name="abm.backup")
 def backup() -> None:
     schedule.run_if_due()
+
+
+@shared_task(name="abm.ask_releases")
+def ask_releases() -> None:
+    releases.ask()
