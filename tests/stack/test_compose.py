@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ ROLES = ("web", "worker", "link")
 SERVERS = ("postgres", "redis")
 ADMIN, PASSWORD = "ada", "correct horse battery"
 LONG = 90_000
+FIRST_PAGE_SECONDS, TAKEN_OVER_SECONDS, ENDED_SECONDS = 30, 15, 30
 NEXT_IMAGE = "abm:next"
 NEXT_MIGRATION = """
 from django.db import migrations, models
@@ -139,7 +141,7 @@ def test_down_and_up_keeps_everything(stack: Stack, page: Page, own: OwnDaemon) 
         engine.wait()
 
     stack.compose("down")
-    stack.up()
+    assert stack.up() < FIRST_PAGE_SECONDS
 
     open_tab(page, "Try it")  # with the session of before
     expect(page.locator(".trial canvas").first).to_be_visible()
@@ -183,10 +185,12 @@ def test_a_second_link_stands_by_and_takes_over(stack: Stack, own: OwnDaemon) ->
         assert len(links) == 2
         first = next(one for one in links if b"works now" in one.logs())
         (other,) = (one for one in links if one.id != first.id)
+        began = time.monotonic()
         first.kill()
         for line in other.logs(stream=True, follow=True):
             if b"works now" in line:
                 break
+        assert time.monotonic() - began < TAKEN_OVER_SECONDS
         first.start()
 
 
@@ -194,7 +198,9 @@ def test_all_end_within_their_time_and_without_a_traceback(stack: Stack) -> None
     stack.up()
     stack.wait_healthy(*ROLES)
 
-    stack.compose("stop")
+    began = time.monotonic()
+    stack.compose("stop", *ROLES)
+    assert time.monotonic() - began < ENDED_SECONDS
 
     codes = {name: row["State"]["ExitCode"] for name, row in stack.containers().items()}
     assert {name: codes[name] for name in ROLES} == {"web": 0, "worker": 0, "link": 0}
