@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,3 +141,19 @@ def is_ready(abm: Apart) -> bool:
     with contextlib.suppress(OSError):
         return Browser(abm.port).get("/readyz")[0] == 200
     return False
+
+
+FETCHING = "SELECT count(*) FROM jobs_job WHERE status = 'running' AND steps LIKE '%fetch%'"
+ENDED = "SELECT status FROM jobs_job WHERE status NOT IN ('queued', 'running')"
+
+
+def install_by_rows(rows: sqlite3.Connection, browser: Browser, name: str) -> None:
+    """The same where one process holds all."""
+    ((variant,),) = rows.execute(
+        "SELECT v.id FROM catalog_variant v JOIN catalog_catalogentry e ON e.id = v.entry_id "
+        "WHERE e.name = ?",
+        [name],
+    ).fetchall()
+    ((host,),) = rows.execute("SELECT id FROM hosts_host WHERE host_id = 'local'").fetchall()
+    status, said = browser.post("/engines/install/", variant=str(variant), host=str(host))
+    assert status == 302, said[-500:]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import tempfile
@@ -13,19 +15,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.abm.apart import Apart, Browser, wait_until
+from tests.abm.apart import NAME, PASSWORD, Apart, Browser, wait_until
 from tests.abm.slow_installs import (
     BACK_SECONDS,
+    BUILD_SECONDS,
+    ENDED,
+    FETCHING,
+    SETTINGS,
     SETTLE_SECONDS,
     asked,
     ended,
     fetching,
     install,
+    install_by_rows,
     is_ready,
+    make_engine,
     open_jobs,
     slow_apart,
     uninstall,
 )
+from tests.browser.server import Served
 from tests.servers import NO_POSTGRES, NO_REDIS, Place, has_postgres, has_redis
 
 HOUR = 3600
@@ -186,3 +195,27 @@ def takes_over(abm: Apart) -> float:
 
 def works(log: str) -> bool:
     return log.rfind("works now") > log.rfind("stands by")
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_the_same_in_one_process(tmp_path: Path, clock: Clock, jump: str) -> None:
+    before, after = JUMPS[jump]
+    clock.set(before)
+    make_engine(tmp_path, "slow-0", 3 * BUILD_SECONDS)
+    settings = {"ENGINES_DIR": str(tmp_path / "engines"), **SETTINGS, **clock.environment}
+    served = Served(tmp_path, ADMIN_USERNAME=NAME, ADMIN_PASSWORD=PASSWORD, **settings)
+    served.start()
+    try:
+        with contextlib.closing(sqlite3.connect(tmp_path / "data" / "abm.sqlite3")) as rows:
+            browser = Browser(served.port)
+            browser.sign_in()
+            install_by_rows(rows, browser, "slow-0")
+            wait_until(lambda: rows.execute(FETCHING).fetchone() == (1,), "it runs", seconds=60)
+
+            clock.set(after)
+
+            wait_until(lambda: bool(rows.execute(ENDED).fetchall()), "it ended", seconds=60)
+            assert rows.execute(ENDED).fetchall() == [("succeeded",)], served.said()
+            assert browser.get("/jobs/")[0] == 200  # still signed in
+    finally:
+        served.kill()

@@ -16,11 +16,14 @@ import pytest
 from tests.abm.apart import NAME, PASSWORD, Browser, wait_until
 from tests.abm.slow_installs import (
     BACK_SECONDS,
+    ENDED,
+    FETCHING,
     SETTINGS,
     SETTLE_SECONDS,
     ended,
     fetching,
     install,
+    install_by_rows,
     is_ready,
     make_engine,
     open_jobs,
@@ -129,14 +132,8 @@ def test_a_full_disk_of_sqlite_is_waited_for(tmp_path: Path) -> None:
 def is_installed_over_a_full_disk(served: Served, browser: Browser, disk: Path) -> None:
     database = disk / "data" / "abm.sqlite3"
     with contextlib.closing(sqlite3.connect(database)) as rows:
-        ((variant,),) = rows.execute(
-            "SELECT v.id FROM catalog_variant v JOIN catalog_catalogentry e ON e.id = v.entry_id "
-            "WHERE e.name = 'slow-0'"
-        ).fetchall()
-        ((host,),) = rows.execute("SELECT id FROM hosts_host WHERE host_id = 'local'").fetchall()
-        browser.post("/engines/install/", variant=str(variant), host=str(host))
-        said = "SELECT count(*) FROM jobs_job WHERE status = 'running' AND steps LIKE '%fetch%'"
-        wait_until(lambda: rows.execute(said).fetchone() == (1,), "it runs", seconds=60)
+        install_by_rows(rows, browser, "slow-0")
+        wait_until(lambda: rows.execute(FETCHING).fetchone() == (1,), "it runs", seconds=60)
 
         with full(disk):
             assert all(browser.get(path)[0] == 200 for path in PAGES)
@@ -144,9 +141,8 @@ def is_installed_over_a_full_disk(served: Served, browser: Browser, disk: Path) 
             time.sleep(BUILD_SECONDS / 2)
             assert all(browser.get(path)[0] == 200 for path in PAGES)
 
-        ends = "SELECT status FROM jobs_job WHERE status NOT IN ('queued', 'running')"
-        wait_until(lambda: bool(rows.execute(ends).fetchall()), "it ended", seconds=60)
-        assert rows.execute(ends).fetchall() == [("succeeded",)], served.said()
+        wait_until(lambda: bool(rows.execute(ENDED).fetchall()), "it ended", seconds=60)
+        assert rows.execute(ENDED).fetchall() == [("succeeded",)], served.said()
         assert rows.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert browser.post("/accounts/logout/")[0] == 302  # it is written to again
 
