@@ -7,6 +7,7 @@ the lab many times over: each has a connection, a stream of events, figures and 
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -52,6 +53,7 @@ def measured(own: OwnRemote, abm: FarAbm, hosts: int) -> dict[str, str]:
         process = psutil.Process(abm.served.process.pid)
         idle = process.cpu_percent(CPU_SECONDS)
         pages = page_milliseconds(abm)
+        print(f"{hosts} hosts: {up:.0f} s, {memory:.0f} MiB, {idle:.0f} %", file=sys.stderr)
         delays = change_delays(own, abm)
         return {
             "All are seen after a start": f"{up:.0f} s",
