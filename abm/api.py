@@ -15,6 +15,7 @@ from ninja.parser import Parser
 
 from abm import api_about, events_stream
 from abm.api_door import door, refusal, shutdown
+from abm.api_examples import add_examples
 from accounts import api as people
 from accounts import api_audit
 from accounts.refused import Refused
@@ -215,6 +216,7 @@ def document() -> dict[str, Any]:
                 parameter.pop("examples", None)
             for status, answer in operation["responses"].items():
                 answer["description"] = MEANINGS.get(int(status), answer["description"])
+    add_examples(made)
     return made
 
 

@@ -80,9 +80,11 @@ class FullDiskMiddleware(MiddlewareMixin):
         if not place:
             return None
         log.error("%s is full: %s", place, exception)
+        # Programs are told no path of the inside; the log and the pages have it.
+        told = "The disk of abm's data" if is_api(request) else place
         refused = Refused(
             "DISK_FULL",
-            f"{place} is full, so this was not saved. Free some space there, then try again.",
+            f"{told} is full, so this was not saved. Free some space there, then try again.",
             status=507,
         )
         return answer_of(request, refused)

@@ -11,6 +11,7 @@ import pytest
 from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
+from pytest_django import Settings
 
 from abm.middleware import FullDiskMiddleware, answer_of
 from accounts.refused import Refused
@@ -122,6 +123,20 @@ def test_a_full_disk_is_told_with_the_way_out(rf: RequestFactory, tmp_path: Path
         assert answer is not None
         assert answer.status_code == 507
         assert "Free some space there" in answer.content.decode()
+
+
+def test_a_program_is_told_of_a_full_disk_without_its_path(
+    rf: RequestFactory, settings: Settings
+) -> None:
+    middleware = FullDiskMiddleware(lambda request: HttpResponse())
+    error = OSError(errno.ENOSPC, "No space left on device")
+
+    answer = middleware.process_exception(rf.post("/api/tokens"), error)
+
+    assert answer is not None
+    said = json.loads(answer.content)
+    assert (answer.status_code, said["detail"]) == (507, "[DISK_FULL]")
+    assert str(settings.DATA_DIR) not in said["message"]
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EACCES, "no"), OperationalError("no such table")])

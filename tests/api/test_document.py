@@ -16,7 +16,8 @@ from jsonschema_rs import meta
 from pydantic import BaseModel
 
 from abm.api import document
-from accounts.rest import ALWAYS, Shape
+from abm.api_examples import SHAPES
+from accounts.rest import ALWAYS, Shape, Wish
 from tests.api.conftest import Program
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
@@ -76,6 +77,20 @@ def test_shapes_are_told_apart_by_their_names() -> None:
     names = [one.__name__ for one in shapes]
 
     assert sorted(names) == sorted(set(names))
+
+
+def test_what_may_be_sent_has_an_example_that_is_taken() -> None:
+    wishes = {one.__name__: one for one in _below(Wish)}
+    sent = {
+        found
+        for _, _, operation in OPERATIONS
+        for found in re.findall(r"schemas/(\w+)", json.dumps(operation.get("requestBody", {})))
+    }
+
+    assert sent == set(SHAPES)
+    for name, example in SHAPES.items():
+        wishes[name].model_validate_json(json.dumps(example))
+        assert DOCUMENT["components"]["schemas"][name]["examples"] == [example]
 
 
 def _below(shape: type[BaseModel]) -> list[type[BaseModel]]:
