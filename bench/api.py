@@ -6,6 +6,7 @@ so that little of what is measured is the client's.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -20,7 +21,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.api_far import ask as ask_well
+from bench.api_far import far_engine, far_lab
 from bench.figures import Row, at_most, quantile, table
+from lab.fleet import Lab
 from tests.browser.server import Served
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,17 +42,25 @@ LISTS = {
 
 
 @contextmanager
-def _filled(*, is_dead: bool) -> Iterator[tuple[Served, str]]:
-    """An abm with engines and, if wanted, a host that takes connections and says nothing."""
-    with tempfile.TemporaryDirectory(prefix="abm-bench-") as folder, socket.socket() as silent:
+def _filled(*, is_dead: bool, lab: Lab | None = None) -> Iterator[tuple[Served, str]]:
+    """An abm with engines, one of which runs here, and one on a remote host of the lab.
+
+    If wanted it has a host that takes connections and says nothing.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="abm-bench-") as folder,
+        socket.socket() as silent,
+        contextlib.ExitStack() as stack,
+    ):
         silent.bind(("127.0.0.1", 0))
         silent.listen(50)
         served = Served(Path(folder), API_READS_PER_MINUTE="0", API_WRITES_PER_MINUTE="0")
         served.start()
         try:
             port = silent.getsockname()[1] if is_dead else 0
+            count = ENGINES - 1 if lab else ENGINES
             said = subprocess.run(
-                [sys.executable, "-m", "bench.api_rows", str(ENGINES), str(port)],
+                [sys.executable, "-m", "bench.api_rows", str(count), str(port)],
                 cwd=ROOT,
                 env={**served.environment, "DJANGO_SETTINGS_MODULE": "abm.settings"},
                 check=True,
@@ -56,22 +68,14 @@ def _filled(*, is_dead: bool) -> Iterator[tuple[Served, str]]:
                 text=True,
             )
             key = said.stdout.split()[-1]
-            _run_one(served, key)
+            for path in ("pysbd:local/install", "text/pysbd:local/start"):
+                ask_well(served, key, "POST", f"/api/engines/{path}")
+            if lab is not None:
+                stack.enter_context(far_engine(lab, served, key))
             yield served, key
         finally:
             served.end_engines()
             served.kill()
-
-
-def _run_one(served: Served, key: str) -> None:
-    """Install and start an engine that comes with abm."""
-    for path in ("/api/engines/pysbd:local/install", "/api/engines/text/pysbd:local/start"):
-        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=300)
-        connection.request("POST", path, headers={"X-API-Key": key})
-        answer = connection.getresponse()
-        said = answer.read()
-        assert answer.status == 200, said
-        connection.close()
 
 
 def rates(ports: list[int], header: str, path: str) -> tuple[float, float]:
@@ -125,10 +129,11 @@ def _read(stream: object) -> bytes:
 
 
 def measure_lists(bench: object = None) -> list[Row]:
-    """lists over the API by token, 22 engines of which one runs, then with a dead host"""
-    rows = []
+    """lists over the API by token, 22 engines of which two run, then with a dead host"""
+    rows, lab = [], far_lab()
+    run = "one runs here, one by SSH" if lab else "one runs here; by SSH none: the lab is not up"
     for is_dead in (False, True):
-        with _filled(is_dead=is_dead) as (served, key):
+        with _filled(is_dead=is_dead, lab=lab) as (served, key):
             for path, there in LISTS.items():
                 header = f"Authorization: Bearer {key}"
                 rates([served.port], header, path)
@@ -137,7 +142,7 @@ def measure_lists(bench: object = None) -> list[Row]:
                 beside = f"limit: {LEAST} req/s, p99 {MOST_MS} ms"
                 rows.append(
                     Row(
-                        f"GET {path}{', a dead host' if is_dead else ''}",
+                        f"GET {path}, {run}{', a dead host' if is_dead else ''}",
                         f"{rate:.0f} req/s, p99 {slowest:.0f} ms",
                         f"{beside}; Audiobook Maker: {there} req/s" if there else beside,
                         "holds" if holds else "MISSED",
