@@ -175,7 +175,7 @@ WHEN_AWAY = {
     "in": "query",
     "name": "whenAway",
     "required": False,
-    "schema": {"type": "string", "enum": ["wait", "fail"]},
+    "schema": {"type": "string", "enum": ["", "wait", "fail"]},
     "description": "What the job does while its host by SSH is away; else as the host's way says.",
 }
 """Of every request that makes a job; read at the door (`abm.api_door`)."""

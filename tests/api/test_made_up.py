@@ -53,7 +53,8 @@ KNOWN = {
     "key": "languages",
     "field": "displayName",
     "token": "gone",
-    **dict.fromkeys(("job_id", "user_id", "token_id", "entry_id", "source_id"), 1),
+    "kind": "samples",
+    **dict.fromkeys(("job_id", "user_id", "token_id", "entry_id", "source_id", "sample_id"), 1),
 }
 """What is there, so that not every address leads to a 404."""
 
@@ -113,6 +114,9 @@ GOOD_BUT_REFUSED = {
     "PATCH /api/catalog/entries/{entry_id}/overrides": {"ENTRY_INVALID"},
     "POST /api/images/build": {"BUILD_INVALID", "PATH_INVALID", "SOURCE_INVALID"},
     "POST /api/images/load": {"PATH_INVALID"},
+    "POST /api/samples": {"SAMPLE_NAME_INVALID", "SAMPLE_UNFIT"},
+    "POST /api/engine-hosts/{host_id}/volumes": {"PATH_INVALID"},
+    "PUT /api/engine-hosts/{host_id}/volumes": {"PATH_INVALID"},
     "POST /api/images/push": {"IMAGE_INVALID"},
     "POST /api/engines/docker/discover": {"IMAGE_INVALID"},
     "POST /api/users": {"NAME_INVALID", "PASSWORD_WEAK"},
