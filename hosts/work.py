@@ -135,8 +135,10 @@ def _examine_remote(host: Host) -> Examined:
         with runner_of(host) as runner:
             facts = runner.probe()
     except RunnerError as error:
-        detail = {"detail": error.detail} if error.detail else {}
-        return Examined(state_of_failure(error), error.message, advice=detail)
+        # The code is what notifications know a changed host key by.
+        told = {"code": error.code, "detail": error.detail}
+        advice = {key: value for key, value in told.items() if value}
+        return Examined(state_of_failure(error), error.message, advice=advice)
     state, text = _judge(facts)
     return Examined(state, text, facts=asdict(facts))
 
