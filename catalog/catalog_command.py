@@ -37,6 +37,18 @@ def add_arguments(verbs: Any) -> None:
     listed.add_argument("--text", default="", help="part of a name or a description")
     verb(verbs, "show", "one engine on offer").add_argument("name")
     verb(verbs, "sources", "where the catalog comes from")
+    added = verb(verbs, "add", "one more catalog at an address")
+    added.add_argument("name")
+    added.add_argument("url", metavar="URL")
+    added.add_argument(
+        "--allow-private", action="store_true", help="it lies on loopback or a private network"
+    )
+    for name, words in {
+        "enable": "switch a source on",
+        "disable": "switch a source off; its engines are no longer offered",
+        "remove": "forget a source; engines that were installed from it stay",
+    }.items():
+        verb(verbs, name, words).add_argument("source", type=int, metavar="ID")
     sync = job_verb(verbs, "sync", "fetch every online source, or one")
     sync.add_argument("source", nargs="?", type=int, metavar="ID")
 
@@ -73,14 +85,49 @@ def _sync(options: dict[str, Any], terminal: Terminal) -> None:
     if options["source"] is None:
         jobs = services.sync_all(user=None)
     else:
-        source = CatalogSource.objects.filter(pk=options["source"]).first()
-        if source is None:
-            raise Refused("SOURCE_NOT_FOUND", f"There is no source {options['source']}.")
-        jobs = [services.sync_source(source, user=None)]
+        jobs = [services.sync_source(_source(options), user=None)]
     for job in jobs:
         terminal.job(job)
     if not jobs:
         terminal.job(None, said="No online source is switched on.")
 
 
-VERBS = {"list": _list, "show": _show, "sources": _sources, "sync": _sync}
+def _source(options: dict[str, Any]) -> CatalogSource:
+    source = CatalogSource.objects.filter(pk=options["source"]).first()
+    if source is None:
+        raise Refused("SOURCE_NOT_FOUND", f"There is no source {options['source']}.")
+    return source
+
+
+def _add(options: dict[str, Any], terminal: Terminal) -> None:
+    source = services.add_source(
+        name=options["name"],
+        url=options["url"],
+        allows_private=options["allow_private"],
+        user=None,
+    )
+    terminal.one(source_shape(source))
+
+
+def _switch(options: dict[str, Any], terminal: Terminal) -> None:
+    is_enabled = options["verb"] == "enable"
+    source = services.change_source(_source(options), is_enabled=is_enabled, user=None)
+    terminal.one(source_shape(source))
+
+
+def _remove(options: dict[str, Any], terminal: Terminal) -> None:
+    source = _source(options)
+    services.remove_source(source, user=None)
+    terminal.say(f"{source.name} was removed.")
+
+
+VERBS = {
+    "list": _list,
+    "show": _show,
+    "sources": _sources,
+    "add": _add,
+    "enable": _switch,
+    "disable": _switch,
+    "remove": _remove,
+    "sync": _sync,
+}

@@ -258,6 +258,17 @@ class TestCatalog:
         assert told("catalog", "show", "voice")["variants"][0]["tag"] == "latest"
         assert told("catalog", "sources")[0]["name"] == "test source"
 
+    def test_sources_come_and_go(self) -> None:
+        made = told("catalog", "add", "ours", "https://engines.example/catalog.yaml")
+        pk = made["sourceId"]
+
+        assert told("catalog", "disable", pk)["isEnabled"] is False
+        Job.objects.all().delete()
+        assert abm("catalog", "remove", pk) == "ours was removed.\n"
+        assert told("catalog", "sources") == []
+        with pytest.raises(CommandError, match="begins with http"):
+            abm("catalog", "add", "ours", "file:///etc/passwd")
+
     def test_a_sync_without_sources_says_so(self) -> None:
         assert abm("catalog", "sync") == "No online source is switched on.\n"
 
