@@ -96,12 +96,15 @@ class Reader:
         raise WrongSetting(f"{name} must be a URL that begins with {schemes[0]}:// and a host.")
 
     def origins(self, name: str) -> list[str]:
-        """Origins of pages with commas between them: scheme, host, and port if it has one."""
+        """Origins of pages with commas between them: scheme, host, and port if it has one.
+
+        The scheme may be that of an app with pages inside, such as `tauri://localhost`.
+        """
         words = [word.rstrip("/") for word in self.words(name)]
         for word in words:
             try:
                 parts = urlsplit(word)
-                is_good = parts.scheme in {"http", "https"} and bool(parts.hostname)
+                is_good = bool(parts.scheme and parts.hostname)
                 is_good = is_good and parts.port != 0 and word == f"{parts.scheme}://{parts.netloc}"
             except ValueError:
                 is_good = False

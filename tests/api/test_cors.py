@@ -86,7 +86,23 @@ def test_abms_own_pages_are_no_strangers(allowed: None, settings: Settings) -> N
 
 
 def test_what_is_no_origin_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text in ("*", "studio.example", "https://a/b", "https://u@a", "ftp://a"):
+    for text in ("*", "studio.example", "https://a/b", "https://u@a", "file:///srv"):
         monkeypatch.setenv("CORS_ORIGINS", f"{STUDIO}/, {text}")
         with pytest.raises(WrongSetting, match="must be an origin"):
             Reader(Path("none")).origins("CORS_ORIGINS")
+
+
+def test_an_app_with_pages_inside_has_an_origin_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", "tauri://localhost, http://localhost:5173/")
+
+    found = Reader(Path("none")).origins("CORS_ORIGINS")
+
+    assert found == ["tauri://localhost", "http://localhost:5173"]
+
+
+def test_such_an_app_may_ask(allowed: None, settings: Settings) -> None:
+    settings.CORS_ALLOWED_ORIGINS = ["tauri://localhost"]
+
+    answer = program_of(make_user("viewer")).get(PATH, Origin="tauri://localhost")
+
+    assert answer[ALLOW] == "tauri://localhost"
