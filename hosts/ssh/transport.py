@@ -15,7 +15,12 @@ from typing import Any
 
 import paramiko
 from paramiko.channel import Channel
-from paramiko.common import cMSG_CHANNEL_OPEN, cMSG_CHANNEL_REQUEST, cMSG_GLOBAL_REQUEST
+from paramiko.common import (
+    cMSG_CHANNEL_CLOSE,
+    cMSG_CHANNEL_OPEN,
+    cMSG_CHANNEL_REQUEST,
+    cMSG_GLOBAL_REQUEST,
+)
 from paramiko.message import Message
 from paramiko.packet import Packetizer
 
@@ -39,6 +44,33 @@ class ChannelRefused(Exception):
         super().__init__(f"{text} ({code})")
         self.code = code
         self.text = text
+
+
+class _Outlet:
+    """A channel's transport, as far as the channel sees it: nothing of it goes out after its end.
+
+    paramiko lets go of the channel before it sends, so that words of one thread may come after the
+    end that another thread has sent. By then the server may know the channel no more, and sshd
+    ends the whole connection for it, or has given its number to another one.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._is_over = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _send_user_message(self, message: Message) -> None:
+        message.outlet = self
+        self._transport._send_user_message(message)
+
+    def lets_out(self, message: Message) -> bool:
+        """Asked for one message after the other, in the order in which they go out."""
+        if self._is_over:
+            return False
+        self._is_over = message.asbytes()[:1] == cMSG_CHANNEL_CLOSE
+        return True
 
 
 class _Packets(Packetizer):
@@ -65,7 +97,7 @@ class Transport(paramiko.Transport):
         self._proofs = tuple(proofs)
         self._held: dict[int, Channel] = {}
         """Each channel until both sides have closed it: its number is then free again."""
-        self._refusals: dict[int, ChannelRefused] = {}
+        self._refusals: dict[Channel, ChannelRefused] = {}
         self._abandoned: set[int] = set()
         """Channels whose opener did not wait for the answer."""
 
@@ -97,7 +129,7 @@ class Transport(paramiko.Transport):
                 raise ConnectionError("The connection ended.")
             if time.monotonic() > deadline and self._abandon(channel.chanid):
                 raise TimeoutError(f"No answer in {seconds:g} s.")
-        refusal = self._refusals.pop(channel.chanid, None)
+        refusal = self._refusals.pop(channel, None)
         if refusal is not None:
             raise refusal
         if not channel.active:
@@ -113,7 +145,7 @@ class Transport(paramiko.Transport):
         message.add_boolean(True)
         message.add_string(command)
         channel._event_pending()
-        self._send_user_message(message)
+        channel.transport._send_user_message(message)
         if not channel.event.wait(seconds):
             raise TimeoutError(f"No answer in {seconds:g} s.")
         if not channel.event_ready:
@@ -148,7 +180,7 @@ class Transport(paramiko.Transport):
             # A new dict each time: the transport's thread walks through it when it dies.
             self.channel_events = {**self.channel_events, number: opened}
             self.channels_seen[number] = True
-            channel._set_transport(self)
+            channel._set_transport(_Outlet(self))
             channel._set_window(self.default_window_size, self.default_max_packet_size)
         message = Message()
         message.add_byte(cMSG_CHANNEL_OPEN)
@@ -174,6 +206,12 @@ class Transport(paramiko.Transport):
         finally:
             self.ended.set()
             self.died()
+
+    def _send_message(self, data: Message) -> None:
+        """One at a time; `_send_user_message` sees to that."""
+        outlet = getattr(data, "outlet", None)
+        if outlet is None or outlet.lets_out(data):
+            super()._send_message(data)
 
     def _next_channel(self) -> int:
         """The lowest number that neither side uses, so that its tables do not grow for ever."""
@@ -203,12 +241,12 @@ class Transport(paramiko.Transport):
     def _parse_channel_open_failure(self, m: Message) -> None:
         number, code, text = m.get_int(), m.get_int(), m.get_text()
         with self.lock:
+            channel = self._held.pop(number, None)
             if number in self._abandoned:
                 self._abandoned.discard(number)
-            else:
-                self._refusals[number] = ChannelRefused(code, text)
+            elif channel is not None:
+                self._refusals[channel] = ChannelRefused(code, text)
             self._channels.delete(number)
-            self._held.pop(number, None)
             opened = self.channel_events.get(number)
             self.channel_events = {
                 key: event for key, event in self.channel_events.items() if key != number

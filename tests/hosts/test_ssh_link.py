@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from paramiko.common import cMSG_CHANNEL_DATA
+from paramiko.message import Message
 
 from hosts.link.turns import FEW, turns
 from hosts.remote_links import Links
@@ -313,6 +315,48 @@ class TestBreaking:
         with pytest.raises(LinkLost):
             link.connection()
 
+    def test_words_that_come_after_the_end_of_their_channel_are_not_sent(
+        self, server: SshServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """sshd ends a connection that speaks of a channel which both sides have closed."""
+        with Link(server.target()) as link, echoing() as port:
+            connection = link.connection()
+            transport, held_up = connection._transport, threading.Event()
+            sends_at_once = transport._send_user_message
+
+            def send(message: Message) -> None:
+                if message.asbytes()[:1] == cMSG_CHANNEL_DATA:
+                    held_up.wait(5)
+                sends_at_once(message)
+
+            monkeypatch.setattr(transport, "_send_user_message", send)
+            stream = link.tcp(port)
+            sending = threading.Thread(target=stream.send, args=(b"late",))
+            sending.start()
+            until(lambda: stream.channel.out_window_size < 2**21)  # taken, but not yet sent
+            stream.shutdown(socket.SHUT_RDWR)
+            until(lambda: connection.channel_count == 0)
+            held_up.set()
+            sending.join(5)
+
+            assert link.run("echo hello").status == 0
+            assert link.connection() is connection
+
+    def test_streams_that_are_shut_while_they_send_do_not_break_it(self, server: SshServer) -> None:
+        with Link(server.target()) as link, echoing() as port:
+            connection = link.connection()
+            for number in range(100):
+                stream = link.tcp(port)
+                sending = threading.Thread(target=_sends, args=(stream,))
+                sending.start()
+                time.sleep(number % 10 / 5000)
+                with contextlib.suppress(ConnectionError):
+                    stream.shutdown(socket.SHUT_RDWR)
+                sending.join(5)
+
+            assert link.run("echo hello").status == 0
+            assert link.connection() is connection
+
     def test_a_closed_link_leaves_no_thread_behind(self, server: SshServer) -> None:
         with Link(server.target()) as link:
             link.connection(5)
@@ -324,6 +368,12 @@ class TestBreaking:
 
 def _transports() -> list[Transport]:
     return [one for one in threading.enumerate() if isinstance(one, Transport)]
+
+
+def _sends(stream: ChannelSocket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            stream.sendall(b"some words")
 
 
 def _tries(link: Link) -> None:
