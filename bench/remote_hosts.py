@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -178,17 +179,27 @@ def usable(abm: FarAbm) -> int:
 
 
 def settled_memory(abm: FarAbm) -> int:
-    """Bytes (PSS) when it does not grow any more, or after half a minute."""
+    """Bytes when they do not grow any more, or after half a minute.
+
+    Files that are mapped (libraries) are left out: no host has any of its own, and how much of
+    them counts here depends on who else has them open just then.
+    """
     assert abm.served.process is not None
-    process = psutil.Process(abm.served.process.pid)
+    rollup = Path(f"/proc/{abm.served.process.pid}/smaps_rollup")
     last, end = 0, time.monotonic() + 30
     while time.monotonic() < end:
         time.sleep(5)
-        now = int(process.memory_full_info().pss)
+        now = anonymous(rollup.read_text())
         if abs(now - last) < MIB / 2:
             break
         last = now
     return now
+
+
+def anonymous(rollup: str) -> int:
+    """Bytes of a process's own memory, by the kernel's sum of it."""
+    lines = (line.split() for line in rollup.splitlines())
+    return next(int(line[1]) * 1024 for line in lines if line[0] == "Pss_Anon:")
 
 
 def page_milliseconds(abm: FarAbm) -> list[float]:

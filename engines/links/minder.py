@@ -23,7 +23,7 @@ from hosts.models import Host
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-TIDY_SECONDS = 10.0
+TIDY_SECONDS = 5.0
 LINKS: dict[str, type[HostLink]] = {
     Host.Type.SUBPROCESS: ProcessLink,
     Host.Type.DOCKER_LOCAL: DockerLink,
