@@ -9,6 +9,7 @@ no network and no rights; it counts processes as the host does, as nvidia-smi na
 from __future__ import annotations
 
 import contextlib
+import logging
 import selectors
 import ssl
 import time
@@ -28,6 +29,7 @@ from hosts.runners.docker.labels import CARDS, SPEC, digest_of
 
 PROGRAM = "nvidia-smi"
 AGAIN_SECONDS = 60.0
+"""How long a container that could not be started is not tried again."""
 CHUNK_BYTES = 2**16
 HEAD_BYTES = 8
 """Before each piece: its stream and its length, as `POST /containers/{id}/attach` says."""
@@ -38,6 +40,9 @@ ASK = f': > {PLACE}/asked; exec "$@"'
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/usr/lib/wsl/lib"
 """Images have a short one now and then, and nvidia-smi comes into /usr/bin or WSL's folder."""
 CDI_ALL = "nvidia.com/gpu=all"
+
+
+log = logging.getLogger(__name__)
 
 
 class CardHelper:
@@ -71,9 +76,8 @@ class CardHelper:
         if command[0] != PROGRAM:
             return Said()  # its cards are NVIDIA's alone
         with mapped(self._host_name):
-            if self._stuck and self._client.exec_inspect(self._stuck)["Running"]:
+            if self._is_stuck():
                 return Said(is_late=True)
-            self._stuck = ""
             try:
                 return self._asked(command)
             except APIError as error:
@@ -82,9 +86,21 @@ class CardHelper:
             self._id = ""  # somebody ended it
             return self._asked(command)
 
+    def _is_stuck(self) -> bool:
+        """Whether the program of an answer that was late is still at it."""
+        if not self._stuck:
+            return False
+        try:
+            if self._client.exec_inspect(self._stuck)["Running"]:
+                return True
+        except NotFound:
+            log.info("the program that was late ended with its container")
+        self._stuck = ""
+        return False
+
     def _asked(self, command: Sequence[str]) -> Said:
-        inside = ["sh", "-c", ASK, "sh", *command]
-        made = self._client.exec_create(self._there(), inside)["Id"]
+        there, inside = self._there(), ["sh", "-c", ASK, "sh", *command]
+        made = self._client.exec_create(there, inside)["Id"]
         wire, begun = hijacked(self._client, f"/exec/{made}/start", {"Tty": False, "Detach": False})
         with contextlib.closing(wire):
             read = _until_end(wire, begun, self._seconds)
