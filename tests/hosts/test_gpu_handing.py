@@ -43,19 +43,19 @@ def test_intels_are_chosen_by_number_in_the_order_of_the_bus() -> None:
     }
 
 
-@pytest.mark.parametrize("vendor", [Vendor.AMD, Vendor.INTEL])
-def test_all_cards_need_no_choice(vendor: Vendor) -> None:
-    assert Handed(ALL, vendor).process_variables() == {}
-    assert "Devices" in Handed(ALL, vendor).host_config()
+def test_all_cards_need_no_choice() -> None:
+    for vendor in (Vendor.AMD, Vendor.INTEL):
+        assert Handed(ALL, vendor).process_variables() == {}
+        assert "Devices" in Handed(ALL, vendor).host_config()
 
 
-@pytest.mark.parametrize("vendor", list(Vendor))
-def test_none_is_none_whoever_made_them(vendor: Vendor) -> None:
-    cards = Handed((), vendor)
+def test_none_is_none_whoever_made_them() -> None:
+    for vendor in Vendor:
+        cards = Handed((), vendor)
 
-    assert cards.host_config() == {}
-    assert cards.container_variables() == {"NVIDIA_VISIBLE_DEVICES": "void"}
-    assert cards.process_variables()["CUDA_VISIBLE_DEVICES"] == ""
+        assert cards.host_config() == {}
+        assert cards.container_variables() == {"NVIDIA_VISIBLE_DEVICES": "void"}
+        assert cards.process_variables()["CUDA_VISIBLE_DEVICES"] == ""
 
 
 class TestCdi:

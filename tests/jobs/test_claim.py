@@ -135,11 +135,10 @@ def test_where_an_admin_chose_that_jobs_do_not_wait_it_is_taken_and_may_fail() -
 
 
 @pytest.mark.parametrize(("choice", "is_taken"), [("wait", False), ("fail", True)])
-@pytest.mark.parametrize("hosts_own", [True, False])
 def test_a_job_of_which_somebody_chose_does_so_whatever_the_host_says(
-    choice: str, is_taken: bool, hosts_own: bool
+    choice: str, is_taken: bool
 ) -> None:
-    host = make_away(waits_while_away=hosts_own)
+    host = make_away(waits_while_away=is_taken)
     with choosing(choice):
         job = submit_job(
             action="stop", task="engines.run_job", subject="Tiny", user=None, host=host
