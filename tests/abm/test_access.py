@@ -100,12 +100,12 @@ def test_each_role_may_ask_for_what_the_table_says(
     values: dict[str, dict[str, int]], pattern: str
 ) -> None:
     """Less than the role is 403; enough of it is anything else, such as a 404 or a 409."""
+    browsers = {role: browser_of(make_user(role)) for role in ORDER}
     for method in METHODS:
         needed = pages()[pattern][method]
         for role in ORDER if needed != "-" else ["admin"]:
             with transaction.atomic():
-                browser = browser_of(make_user(role))
-                answer = getattr(browser, method)(
+                answer = getattr(browsers[role], method)(
                     asked(pattern, values), values["form"], headers=HTMX
                 )
                 transaction.set_rollback(True)

@@ -23,7 +23,10 @@ from tests.browser.server import free_port
 
 NAME, PASSWORD = "abm", "p@ss word:1"
 Serve = Callable[..., "Inbox"]
-pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not:UserWarning")
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.filterwarnings("ignore:Requiring AUTH while not:UserWarning"),
+]
 
 
 class Inbox:

@@ -29,7 +29,7 @@ from jobs.models import Job
 from tests.bundled.running import free_port
 from tests.engines.conftest import TINY, Do
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

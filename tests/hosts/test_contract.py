@@ -27,7 +27,7 @@ from tests.hosts.tiny_engine import TINY
 from tests.hosts.waiting import until
 
 
-@pytest.fixture(params=["fake", "local"])
+@pytest.fixture(params=["fake", pytest.param("local", marks=pytest.mark.engine)])
 def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driver]:
     sockets: list[socket.socket] = []
     yield fake_driver() if request.param == "fake" else local_driver(tmp_path, sockets)

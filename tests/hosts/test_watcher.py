@@ -33,6 +33,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hosts.link.watcher.LOOK_SECONDS", 0.01)
 
 
+@pytest.mark.engine
 def test_a_dead_engine_is_seen_within_two_seconds_with_its_reason(
     runner: LocalRunner, spec: EngineSpec, cancel: CancelToken
 ) -> None:
