@@ -15,6 +15,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from abm.events_codes import error_code
 from engines.models import Engine
 from engines.stored_settings import setting_of
 from hosts.models import Host
@@ -38,13 +39,6 @@ CHANNELS = [
 DEFAULT_CHANNELS = "jobs,health,engines"
 DOWN = {S.STOPPED, S.STOPPING, S.ABSENT, S.INSTALLING, S.MISSING}
 PULLS = (Job.Action.INSTALL, Job.Action.UPDATE)
-HOST_CODES = {
-    Host.State.CLIENT_MISSING: "DOCKER_NOT_FOUND",
-    Host.State.PERMISSION_DENIED: "SSH_AUTH_FAILED",
-    Host.State.UNREACHABLE: "CONNECTION_LOST",
-    Host.State.TOO_OLD: "DOCKER_NOT_FOUND",
-}
-"""Why a host is lost, as far as the contract has a word; DOCKER_NOT_FOUND is any other trouble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +156,8 @@ def _starting(ids: dict[str, Any]) -> Said:
 def _running(ids: dict[str, Any]) -> Said:
     if ids.get("model"):
         yield "engine.model_loaded", {"loadedModel": ids["model"]}
-    yield "engine.started", {"status": "running", "port": ids.get("port")}
+    version = {"version": ids["version"]} if ids.get("version") else {}
+    yield "engine.started", {"status": "running", "port": ids.get("port"), **version}
 
 
 def _stopping(ids: dict[str, Any]) -> Said:
@@ -218,7 +213,7 @@ def _host(ids: dict[str, Any], host: Host | None) -> Told:
         payload = {
             "hostId": host.host_id,
             "reason": host.state_text or host.get_state_display(),
-            "errorCode": HOST_CODES.get(Host.State(state), "DOCKER_NOT_FOUND"),
+            "errorCode": error_code(Host.State(state), ids.get("code", "")),
             "isAvailable": False,
         }
         yield "engines", "docker.host.disconnected", payload

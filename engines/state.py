@@ -81,6 +81,7 @@ def _move(
         told = {**named(engine), "state": state, "was": engine.state, "reason": reason}
         if state == S.RUNNING:
             told |= {"port": engine.port, "model": columns.get("loaded_model", "")}
+            told |= {"version": columns.get("package_version", "")}
         elif state == S.FAILED:
             error = str(columns.get("error", ""))[:MOST_TOLD]
             told |= {"error": error, "code": columns.get("error_code", "")}

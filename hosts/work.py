@@ -83,6 +83,7 @@ def probe(host: Host) -> Host:
     changed = before != (host.state, host.state_text)
     if changed:
         told = {"host": host.host_id, "state": host.state, "was": before[0]}
+        told |= {"code": found.advice["code"]} if "code" in found.advice else {}
         announce("hosts", "host.changed", text=text, pk=host.pk, **told)
     else:
         hint("hosts", "host.changed", pk=host.pk)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from abm.events_codes import SSH_CODES
 from abm.events_frames import Frame, frames_of, progress_frames
 from abm.events_hub import MOST_REPLAYED, QUEUE, Subscriber, missed_since, newest_id
 from abm.events_ticks import health_frame, status_frame
@@ -15,6 +16,7 @@ from engines.models import Engine
 from engines.state import change_state
 from engines.stored_settings import set_category
 from hosts.models import Host
+from hosts.ssh import errors
 from jobs.events import announce
 from jobs.models import Event, Job
 from tests.engines.factories import make_engine
@@ -49,7 +51,7 @@ def test_a_start_is_starting_then_the_model_then_started() -> None:
     engine.port = 9001
     Engine.objects.filter(pk=engine.pk).update(port=9001)
     change_state(engine, S.LOADING)
-    change_state(engine, S.RUNNING, loaded_model="small")
+    change_state(engine, S.RUNNING, loaded_model="small", package_version="0.52")
 
     who = {
         "engineType": engine.engine_type,
@@ -60,7 +62,7 @@ def test_a_start_is_starting_then_the_model_then_started() -> None:
         ("engine.starting", who),
         ("engine.changed", {**who, "state": "loading"}),
         ("engine.model_loaded", {**who, "loadedModel": "small"}),
-        ("engine.started", {**who, "status": "running", "port": 9001}),
+        ("engine.started", {**who, "status": "running", "port": 9001, "version": "0.52"}),
     ]
 
 
@@ -194,6 +196,30 @@ def test_a_host_is_connected_lost_or_connecting(state: str, name: str, keys: set
     (found, payload) = told()[0]
     assert found == name
     assert set(payload) == keys
+
+
+@pytest.mark.parametrize(
+    ("code", "told_as"),
+    [
+        ("SSH_NAME_UNKNOWN", "DNS_FAILED"),
+        ("SSH_KEY_REFUSED", "SSH_AUTH_FAILED"),
+        ("SSH_HOST_KEY_CHANGED", "SSH_CONNECTION_FAILED"),
+        ("SSH_SILENT", "CONNECTION_TIMEOUT"),
+        ("", "CONNECTION_LOST"),
+    ],
+)
+def test_why_a_host_is_lost_is_told_in_the_contracts_codes(code: str, told_as: str) -> None:
+    host = on_docker(make_engine()).host
+    ids = {"host": host.host_id, "state": Host.State.UNREACHABLE, "was": "available"}
+    announce("hosts", "host.changed", pk=host.pk, **ids, **({"code": code} if code else {}))
+
+    assert told()[0][1]["errorCode"] == told_as
+
+
+def test_every_failure_of_ssh_has_one_of_the_contracts_codes() -> None:
+    codes = {getattr(one, "code", "") for one in vars(errors).values() if isinstance(one, type)}
+
+    assert {code for code in codes if str(code).startswith("SSH_")} == set(SSH_CODES)
 
 
 def test_settings_carry_their_new_value() -> None:
