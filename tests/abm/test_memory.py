@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.server import ROOT
+from tests.browser.server import ROOT, Served
 
 BEGUN_AS_A_WORKER = """
 import sys
@@ -35,3 +35,19 @@ def test_a_worker_reads_neither_pages_nor_the_api_nor_the_server(tmp_path: Path)
     ).stdout
 
     assert said.split() == ["engines.tasks"]
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc is Linux's")
+@pytest.mark.parametrize("said", ["", "glibc.malloc.tcache_count=3"])
+def test_threads_keep_no_memory_unless_the_environment_says_so(tmp_path: Path, said: str) -> None:
+    served = Served(tmp_path, **({"GLIBC_TUNABLES": said} if said else {}))
+    served.start()
+    try:
+        assert served.process is not None
+        environment = Path(f"/proc/{served.process.pid}/environ").read_bytes().split(b"\0")
+    finally:
+        served.kill()
+
+    told = said or "glibc.malloc.tcache_count=0"
+    assert f"GLIBC_TUNABLES={told}".encode() in environment
