@@ -91,7 +91,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if SKIPPED_FILE:
         with Path(SKIPPED_FILE).open("a") as file:
             file.writelines(f"{line}\n" for line in lines)
-        lines = Path(SKIPPED_FILE).read_text().splitlines()
+        lines = list(dict.fromkeys(Path(SKIPPED_FILE).read_text().splitlines()))
     terminalreporter.section("not tested here")
     for line in lines or ["Nothing was skipped."]:
         terminalreporter.write_line(line)
