@@ -42,14 +42,13 @@ def _carry(near: socket.socket, port: int) -> None:
         return
     with near, far:
         far.settimeout(None)
-        back = threading.Thread(target=pump, args=(far, near), daemon=True)
+        back = threading.Thread(target=_pump, args=(far, near), daemon=True)
         back.start()
-        pump(near, far)
+        _pump(near, far)
         back.join()
 
 
-def pump(source: socket.socket, sink: socket.socket) -> None:
-    """Carry what comes until it ends, and say so to the other side."""
+def _pump(source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(CHUNK_BYTES):
             sink.sendall(data)

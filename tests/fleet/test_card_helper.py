@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -23,10 +24,12 @@ from hosts.runners.docker.disk import disk_use, reclaimable
 from hosts.runners.docker.images import inspect_image
 from hosts.runners.docker.labels import CARDS
 from hosts.runners.docker.reclaim import reclaim
-from lab import simulated_smi
+from lab import simulated_card, simulated_smi
 from lab.own import OwnDaemon
 from tests.fleet.docker_driver import DEPLOYMENT
 from tests.fleet.docker_engines import engines_of
+from tests.fleet.tcp_door import tcp_door
+from tests.hosts.test_docker_connection import Authority, daemon_context, over_tls
 from tests.hosts.waiting import until
 
 pytestmark = pytest.mark.fleet
@@ -82,6 +85,21 @@ def test_cards_are_read_in_one_container_that_stays(client: docker.APIClient, im
     assert (found["HostConfig"]["CapDrop"], found["HostConfig"]["CapAdd"]) == (["ALL"], None)
     assert found["HostConfig"]["PortBindings"] in (None, {})
     assert found["HostConfig"]["ReadonlyRootfs"] and found["HostConfig"]["AutoRemove"]
+
+
+def test_they_are_read_over_tls(daemon: OwnDaemon, image: str, tmp_path: Path) -> None:
+    authority = Authority()
+    mine, theirs = (
+        authority.write(tmp_path / "mine"),
+        daemon_context(authority, tmp_path / "theirs"),
+    )
+    with tcp_door(daemon.daemon.socket, theirs) as address:
+        client = over_tls(int(address.rpartition(":")[2]), mine)
+
+        found = read(helper_on(client, image))
+
+        client.close()
+    assert len(found.cards or ()) == 2 and found.processes
 
 
 def test_another_start_of_abm_finds_it_again(client: docker.APIClient, image: str) -> None:
@@ -154,6 +172,10 @@ def test_a_driver_that_hangs_is_told_and_not_asked_again(
     assert first.cards is None and "does not answer" in first.problem
     assert second.cards is None and "does not answer" in second.problem
     assert time.monotonic() - begun < 0.3
+
+    end_card_helpers(client, DEPLOYMENT)
+    simulated_card.write_for_others(inside, seen_as="/usr/bin")
+    assert read(helper).cards
 
 
 def test_without_an_image_it_says_what_to_do(client: docker.APIClient) -> None:
