@@ -9,7 +9,8 @@ PYTEST := $(BIN)/python -m pytest
 LAB_ENV := $(or $(ABM_LAB_DIR),.cache/lab)/env
 
 QUICK := "not engine and not browser"
-SLOW := "(engine or browser) and not fleet"
+ENGINES := "engine and not browser and not fleet"
+BROWSER := "browser and not fleet"
 # Real servers and daemons have time limits that a machine busy with other tests may break: what
 # failed is asked once more, alone. Anything but failed tests ends the run at once.
 FAILED := -n 0 --last-failed --last-failed-no-failures none
@@ -59,7 +60,8 @@ test: setup-dev
 	@mkdir -p .cache && : > $(ABM_SKIPPED)
 	$(PYTEST) -q -m $(QUICK) || $(ALONE) $(PYTEST) -q $(FAILED) -m $(QUICK); }
 	$(BIN)/python -m tests.on_postgres -q -m $(QUICK) || $(ALONE) $(BIN)/python -m tests.on_postgres -q $(FAILED) -m $(QUICK); }
-	$(PYTEST) -q -n 3 --dist loadfile -m $(SLOW) || $(ALONE) $(PYTEST) -q $(FAILED) -m $(SLOW); }
+	$(PYTEST) -q -n 3 --dist loadfile -m $(ENGINES) || $(ALONE) $(PYTEST) -q $(FAILED) -m $(ENGINES); }
+	$(PYTEST) -q -n 2 --dist loadfile -m $(BROWSER) || $(ALONE) $(PYTEST) -q $(FAILED) -m $(BROWSER); }
 
 test-fast: setup-dev
 	$(PYTEST) -q -m $(QUICK)
