@@ -41,6 +41,7 @@ AWAY_SECONDS = 60.0 if IS_SOAK else 5.0
 
 pytestmark = [
     pytest.mark.process,
+    pytest.mark.faults,
     pytest.mark.skipif(not has_postgres(), reason=NO_POSTGRES),
     pytest.mark.skipif(not has_redis(), reason=NO_REDIS),
 ]

@@ -42,6 +42,7 @@ JUMPS = {"forward": (0, HOUR), "back": (HOUR, 0)}
 
 pytestmark = [
     pytest.mark.process,
+    pytest.mark.faults,
     pytest.mark.skipif(not has_postgres(), reason=NO_POSTGRES),
     pytest.mark.skipif(not has_redis(), reason=NO_REDIS),
     pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler: apt install gcc"),

@@ -83,6 +83,7 @@ def full(folder: Path) -> Iterator[None]:
 
 pytestmark = [
     pytest.mark.process,
+    pytest.mark.faults,
     pytest.mark.skipif(not can_mount(), reason="a small disk of its own needs root"),
 ]
 

@@ -44,6 +44,7 @@ DRAINED_SECONDS, ANSWERED_SECONDS, CAUGHT_UP_SECONDS = 30, 5, 10
 
 pytestmark = [
     pytest.mark.process,
+    pytest.mark.faults,
     pytest.mark.skipif(not has_postgres(), reason=NO_POSTGRES),
     pytest.mark.skipif(not has_redis(), reason=NO_REDIS),
 ]
