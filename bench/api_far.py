@@ -7,6 +7,7 @@ import http.client
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.browser.server import Served
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE = "tone"
+CONNECT_SECONDS = 30.0
 
 
 def far_lab() -> Lab | None:
@@ -35,6 +37,10 @@ def far_engine(lab: Lab, served: Served, key: str) -> Iterator[None]:
     """It runs while inside."""
     with own_remote(lab.place) as own:
         host = _add(served, own)
+        until = time.monotonic() + CONNECT_SECONDS
+        while not ask(served, key, "GET", f"/api/engine-hosts/{host}")["isAvailable"]:
+            assert time.monotonic() < until, "abm never reached the host that it saved"
+            time.sleep(0.1)
         source = {"name": "lab", "url": lab.place.catalog_url, "allowsPrivateAddresses": True}
         made = ask(served, key, "POST", "/api/catalog/sources", source)
         ask(served, key, "POST", f"/api/catalog/sources/{made['sourceId']}/sync?wait=true")
