@@ -9,8 +9,8 @@ PYTEST := $(BIN)/python -m pytest
 LAB_ENV := $(or $(ABM_LAB_DIR),.cache/lab)/env
 
 QUICK := "not engine and not browser"
-ENGINES := "engine and not browser and not fleet and not faults"
-FAULTS := "faults and not fleet"
+HARD := "(faults or made_up) and not fleet"
+ENGINES := "engine and not browser and not fleet and not faults and not made_up"
 BROWSER := "browser and not fleet"
 # Real servers and daemons have time limits that a machine busy with other tests may break: what
 # failed is asked once more, alone. Anything but failed tests ends the run at once.
@@ -20,7 +20,7 @@ ALONE := { test $$? -eq 1 || exit 1; echo "Once more, alone:";
 # Every process of a test would compile Django anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup setup-dev run test test-fast test-faults test-fleet test-stack soak openapi lab-up lab-down lint format bench clean
+.PHONY: help setup setup-dev run test test-fast test-hard test-fleet test-stack soak openapi lab-up lab-down lint format bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,7 +29,7 @@ help:
 	@echo "make test    everything that this machine can run"
 	@echo "make lab-up  a Docker daemon, a registry and engines to try on them (root on Linux); lab-down ends it"
 	@echo "make test-fleet  the tests that need the lab"
-	@echo "make test-faults  web, workers, links and databases killed, cut off, full, with a wrong clock"
+	@echo "make test-hard  parts killed, cut off, full, with a wrong clock; the API asked with made-up values"
 	@echo "make test-stack  the image and the compose file, in the lab (needs docker-compose)"
 	@echo "make soak    those that break things, at full length"
 	@echo "make openapi  docs/openapi.json, written anew after a change of the API"
@@ -71,9 +71,9 @@ test-fast: setup-dev
 test-fleet: setup-dev
 	$(PYTEST) -q -m fleet tests/fleet $(FLEET) || $(ALONE) $(PYTEST) -q $(FAILED) -m fleet tests/fleet $(FLEET); }
 
-# abm in parts, while what it stands on is killed, cut off, full or set back.
-test-faults: setup-dev
-	$(PYTEST) -q -m $(FAULTS) || $(ALONE) $(PYTEST) -q $(FAILED) -m $(FAULTS); }
+# abm in parts while what it stands on is killed, cut off, full or set back; and the API, asked with made-up values.
+test-hard: setup-dev
+	$(PYTEST) -q -m $(HARD) || $(ALONE) $(PYTEST) -q $(FAILED) -m $(HARD); }
 
 # The compose file, built and started on a daemon of its own.
 test-stack: setup-dev

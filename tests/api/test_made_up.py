@@ -40,7 +40,7 @@ from tests.engines.factories import PARAMETERS, make_engine, make_host, variant_
 from tests.engines.speaking import speaking_engine
 from tests.pages.factories import make_job, make_user, write_lines
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.made_up]
 IS_SOAK = os.environ.get("ABM_SOAK") == "1"
 EXAMPLES = 100 if IS_SOAK else 25
 IMAGE = "registry.example/voice"
