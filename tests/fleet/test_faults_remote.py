@@ -97,7 +97,7 @@ def test_a_job_fails_at_once_where_jobs_are_not_to_wait(abm: FarAbm, own: OwnRem
     own.cut()
     try:
         abm.until_host("unreachable", seconds=40)
-        job = abm.ended(abm.verb(ENGINE, "stop").pk, 30)
+        job = abm.ended(abm.verb(ENGINE, "restart").pk, 30)
     finally:
         own.mend()
         abm.post(f"/hosts/{pk}/way/", **way, waits_while_away="on")
