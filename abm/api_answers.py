@@ -2,7 +2,8 @@
 
 A list is kept as bytes under the newest Event's id and the caller's role. Whatever changes a list
 writes an Event, so the next caller gets the new one; what changes by itself (a countdown, a time
-of the last look) is a second old at most.
+of the last look) is a second old at most. A kept list knows the headers that the middlewares gave
+it, so that `KeptListMiddleware` can send it without asking them again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from django.db.models import Max
@@ -27,10 +28,11 @@ MOST_KEPT = 200
 LONGEST_QUERY = 200
 PRIVATE = "private, no-cache"
 
-Key = tuple[str, str, str]
+Address = tuple[str, str, bool]
+"""Path, query, and whether it came by https."""
 
 _lock = threading.Lock()
-_kept: OrderedDict[Key, tuple[int, float, Body]] = OrderedDict()
+_kept: OrderedDict[Address, dict[str, Kept]] = OrderedDict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +64,50 @@ class Body:
         return answer
 
 
+@dataclass(slots=True)
+class Kept:
+    """A list as it was when event `known` was the newest, at `at` (monotonic seconds)."""
+
+    known: int
+    body: Body
+    at: float = field(default_factory=time.monotonic)
+    headers: dict[str, str] | None = None
+    """Those of the middlewares, once such an answer has left."""
+
+    def holds(self, known: int) -> bool:
+        return self.known == known and time.monotonic() - self.at <= KEPT_SECONDS
+
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        """As this caller wants it; knows as `kept` what it was made of."""
+        answer = self.body.answer(request)
+        answer.kept = self  # type: ignore[attr-defined]
+        return answer
+
+
+def kept_at(request: HttpRequest) -> dict[str, Kept]:
+    """What is kept for this address, by role; whether it holds is not said."""
+    return _kept.get(_address(request), {})
+
+
 def from_memory(request: HttpRequest, role: str) -> tuple[HttpResponse | None, int]:
     """A kept answer, if there is one that still holds, and the version to `keep` another under."""
     known = version()
-    found = _kept.get(_key(request, role))
-    if found is None or found[0] != known or time.monotonic() - found[1] > KEPT_SECONDS:
+    found = kept_at(request).get(role)
+    if found is None or not found.holds(known):
         return None, known
-    return found[2].answer(request), known
+    return found.answer(request), known
 
 
 def keep(request: HttpRequest, role: str, known: int, content: bytes) -> HttpResponse:
     """Keep a list that was read after `known` was the newest event, and answer with it."""
-    body, key = Body.of(content), _key(request, role)
-    if len(key[1]) <= LONGEST_QUERY:
+    kept, address = Kept(known, Body.of(content)), _address(request)
+    if len(address[1]) <= LONGEST_QUERY:
         with _lock:
-            _kept[key] = (known, time.monotonic(), body)
-            _kept.move_to_end(key)
+            _kept[address] = {**_kept.get(address, {}), role: kept}
+            _kept.move_to_end(address)
             while len(_kept) > MOST_KEPT:
                 _kept.popitem(last=False)
-    return body.answer(request)
+    return kept.answer(request)
 
 
 def forget() -> None:
@@ -105,5 +132,5 @@ def leave(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
     return Body.of(answer.content).answer(request)
 
 
-def _key(request: HttpRequest, role: str) -> Key:
-    return request.path, request.META.get("QUERY_STRING", ""), role
+def _address(request: HttpRequest) -> Address:
+    return request.path, request.META.get("QUERY_STRING", ""), request.is_secure()

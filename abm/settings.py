@@ -145,7 +145,6 @@ SECURE_HSTS_SECONDS = HSTS_SECONDS if SESSION_COOKIE_SECURE else 0
 # Believed of TRUSTED_PROXIES only: abm.proxies takes it away from everybody else.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None
 SESSION_COOKIE_NAME = "abm_session"
-X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 # Browsers ignore it on plain http and complain on every page.
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if SESSION_COOKIE_SECURE else None
@@ -177,6 +176,7 @@ MIDDLEWARE = [
     "abm.proxies.TrustedProxyMiddleware",
     "abm.traces.TraceMiddleware",
     "abm.middleware.NamedHostMiddleware",
+    "abm.api_kept.KeptListMiddleware",
     *([MIDDLEWARE_OF_CORS] if CORS_ORIGINS else []),
     "abm.api_door.BareApiMiddleware",
     "django.middleware.security.SecurityMiddleware",

@@ -6,6 +6,11 @@ from accounts.refused import Refused
 ORDER = [User.Role.VIEWER, User.Role.OPERATOR, User.Role.ADMIN]
 
 
+def lower(one: str, other: str) -> User.Role:
+    """The role of the two that may do less."""
+    return min(User.Role(one), User.Role(other), key=ORDER.index)
+
+
 def has_role(user: User, role: User.Role) -> bool:
     """Whether `user` holds `role` or one that includes it."""
     return user.is_active and ORDER.index(User.Role(user.role)) >= ORDER.index(role)

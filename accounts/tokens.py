@@ -13,7 +13,7 @@ from accounts.audit import note
 from accounts.models import ApiToken, User
 from accounts.plain import is_name
 from accounts.refused import Refused
-from accounts.roles import ORDER, has_role, require_role
+from accounts.roles import ORDER, has_role, lower, require_role
 from accounts.services import checked_role
 
 MARK = "abm_"
@@ -49,7 +49,7 @@ def create_token(
         user=owner,
         name=name,
         prefix=key[:SHOWN],
-        sha256=_hash(key),
+        sha256=hash_of(key),
         role=wanted,
         expires_at=timezone.now() + timedelta(days=days) if days else None,
     )
@@ -76,12 +76,12 @@ def user_of_key(key: str) -> tuple[User, int] | None:
 
     None for a key that is unknown, has expired, or belongs to somebody who is switched off.
     """
-    token = ApiToken.objects.select_related("user").filter(sha256=_hash(key)).first()
+    token = ApiToken.objects.select_related("user").filter(sha256=hash_of(key)).first()
     if token is None or token.is_expired or not token.user.is_active:
         return None
     _note_use(token)
     person = token.user
-    person.role = min(person.role, token.role, key=lambda role: ORDER.index(User.Role(role)))
+    person.role = lower(person.role, token.role)
     return person, token.pk
 
 
@@ -116,7 +116,8 @@ def _rank(user: User) -> int:
     return ORDER.index(User.Role(user.role))
 
 
-def _hash(key: str) -> str:
+def hash_of(key: str) -> str:
+    """What is kept of a key."""
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
