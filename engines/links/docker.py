@@ -53,7 +53,6 @@ class DockerLink(HostLink):
         self._is_first = True
         self._probed_at = 0.0
         self._stats = ContainerStats()
-        self._has_reader = False
         self._ends: Callable[[], None] = _nothing
         """Ends the watch that there is."""
         self._engines_of: dict[str, tuple[int, ...]] = {}
@@ -64,7 +63,10 @@ class DockerLink(HostLink):
 
     def start(self) -> None:
         super().start()
-        self.also(f"abm-cards-{self.host_pk}", self.cards().steps)
+        self._keep_cards()
+
+    def _keep_cards(self) -> None:
+        self.keep(f"abm-cards-{self.host_pk}", self.cards().steps)
 
     def cards(self) -> HostCards:
         """What reads the cards that are not this machine's own."""
@@ -76,7 +78,7 @@ class DockerLink(HostLink):
             return
         if self._is_first:
             self._end_leftovers(host)
-        self._read_figures(host)
+        self._keep_reading(host)
         self._containers, self._are_all_seen = {}, False
         with runner_of(host) as runner, self._watch(host, turn) as watch:
             for seen in watch.steps():
@@ -85,8 +87,10 @@ class DockerLink(HostLink):
                     continue
                 self._take(host, runner, seen)
                 is_due = time.monotonic() - self._probed_at >= PROBE_SECONDS
-                if (is_due or isinstance(seen, HostLost)) and not self._probe(host):
-                    return
+                if is_due or isinstance(seen, HostLost):
+                    if not self._probe(host):
+                        return
+                    self._keep_reading(host)
 
     @contextlib.contextmanager
     def _watch(self, host: Host, turn: Turn) -> Iterator[ContainerWatch]:
@@ -123,11 +127,10 @@ class DockerLink(HostLink):
         self._probed_at = time.monotonic()
         return host.is_enabled and probe(host).is_usable
 
-    def _read_figures(self, host: Host) -> None:
-        """By itself: on an old daemon each answer takes a second."""
-        if not self._has_reader:
-            self._has_reader = True
-            self.also(f"abm-figures-{host.host_id}", partial(self._figure_steps, host))
+    def _keep_reading(self, host: Host) -> None:
+        """Figures by themselves, as on an old daemon each answer takes a second; and cards."""
+        self._keep_cards()
+        self.keep(f"abm-figures-{host.host_id}", partial(self._figure_steps, host))
 
     def _figure_steps(self, host: Host, turn: Turn) -> Iterator[float]:
         # Not all hosts at one moment: while an old daemon thinks, a thread waits.
@@ -135,10 +138,8 @@ class DockerLink(HostLink):
         connect = partial(self.connect, host)
         steps = reading_steps(connect, self._stats, host_name=str(host), told=self._figures)
         with contextlib.closing(steps):
-            for seconds in steps:
-                yield seconds
-                if self.ended.is_cancelled:
-                    return
+            while not self.ended.is_cancelled:
+                yield next(steps)
 
     def _figures(self, samples: dict[str, Sample]) -> None:
         try:

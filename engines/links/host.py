@@ -31,25 +31,27 @@ class HostLink(ABC):
         self.host_pk = host.pk
         self.ended = CancelToken()
         self._name = f"abm-link-{host.host_id}"
-        self._turns: list[Turn] = []
+        self._turns: dict[str, Turn] = {}
 
     def start(self) -> None:
         """Returns at once."""
-        self.also(self._name, self.steps)
+        self.keep(self._name, self.steps)
 
-    def also(self, name: str, work: Callable[[Turn], Iterator[float]]) -> None:
-        """One more piece of work for this host, which may keep waiting without the others."""
-        turn = turns.begin(name, work)
-        self._turns.append(turn)
-        self.ended.on_cancel(turn.wake)
+    def keep(self, name: str, work: Callable[[Turn], Iterator[float]]) -> Turn:
+        """A piece of work that waits without the others; begun again if it broke off."""
+        turn = self._turns.get(name)
+        if turn is None or not turn.is_alive:
+            turn = self._turns[name] = turns.begin(name, work)
+            self.ended.on_cancel(turn.wake)
+        return turn
 
     @property
     def is_alive(self) -> bool:
-        return self._turns[0].is_alive
+        return self._turns[self._name].is_alive
 
     def join(self, seconds: float) -> None:
         """Wait for its end, which `ended` brings."""
-        self._turns[0].join(seconds)
+        self._turns[self._name].join(seconds)
 
     def steps(self, turn: Turn) -> Iterator[float]:
         try:
