@@ -15,7 +15,11 @@ from accounts.refused import Refused
 from accounts.rest import Id, Name, Said, Shape, Wish, bytes_of, endpoint, person
 from catalog import services
 from catalog.models import CatalogSource
-from jobs.api_answers import JobAnswer, answered, job_shape
+from jobs.api_answers import (
+    JobAnswer,
+    answered,
+    job_answer,
+)
 
 router = Router(tags=["catalog"], by_alias=True)
 OPERATOR, ADMIN = User.Role.OPERATOR, User.Role.ADMIN
@@ -172,4 +176,4 @@ def remove_source(request: HttpRequest, source_id: Path[Id]) -> HttpResponseBase
 )
 def sync_source(request: HttpRequest, source_id: Path[Id], wait: bool = False) -> HttpResponseBase:
     job = services.sync_source(_source(source_id), user=person(request))
-    return answered(request, job, lambda ended: JobAnswer(job=job_shape(ended)), wait=wait)
+    return answered(request, job, job_answer, wait=wait)

@@ -16,8 +16,11 @@ from engines import storage, strays
 from hosts import services as host_services
 from hosts.api import found
 from hosts.models import Host, HostImage
-from jobs.api_answers import JobAnswer, answered, job_shape
-from jobs.models import Job
+from jobs.api_answers import (
+    JobAnswer,
+    answered,
+    job_answer,
+)
 
 router = Router(tags=["hosts"], by_alias=True)
 OPERATOR, ADMIN = User.Role.OPERATOR, User.Role.ADMIN
@@ -79,10 +82,6 @@ class DeleteWish(Wish):
     path: Text
 
 
-def _job(job: Job) -> JobAnswer:
-    return JobAnswer(job=job_shape(job))
-
-
 def verb(method: str, path: str, summary: str, role: User.Role) -> Registered:
     """An endpoint that makes a job: 202 at once, or 200 when it ended with `wait=true`."""
     return endpoint(
@@ -142,7 +141,7 @@ def reclaim(
     request: HttpRequest, host_id: HostId, wish: ReclaimWish, wait: bool = False
 ) -> HttpResponseBase:
     job = storage.reclaim_disk(found(host_id), chosen=wish.chosen, user=person(request))
-    return answered(request, job, _job, wait=wait)
+    return answered(request, job, job_answer, wait=wait)
 
 
 @endpoint(
@@ -181,7 +180,7 @@ def delete_models(
 ) -> HttpResponseBase:
     host, user = found(host_id), person(request)
     job = storage.delete_models(host, source=wish.source, path=wish.path, user=user)
-    return answered(request, job, _job, wait=wait)
+    return answered(request, job, job_answer, wait=wait)
 
 
 @endpoint(
@@ -202,7 +201,7 @@ def adopt_stray(
     request: HttpRequest, host_id: HostId, container: str, wait: bool = False
 ) -> HttpResponseBase:
     job = strays.adopt_stray(found(host_id), container, user=person(request))
-    return answered(request, job, _job, wait=wait)
+    return answered(request, job, job_answer, wait=wait)
 
 
 @verb("DELETE", "strays/{container}", "Remove a container without an engine", OPERATOR)
@@ -210,4 +209,4 @@ def remove_stray(
     request: HttpRequest, host_id: HostId, container: str, wait: bool = False
 ) -> HttpResponseBase:
     job = strays.remove_stray(found(host_id), container, user=person(request))
-    return answered(request, job, _job, wait=wait)
+    return answered(request, job, job_answer, wait=wait)

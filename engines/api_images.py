@@ -31,7 +31,12 @@ from engines.sources.forms import BuildForm
 from engines.sources.saved import saved_image
 from hosts.api import found
 from hosts.models import Host
-from jobs.api_answers import JobAnswer, answered, job_shape, shown
+from jobs.api_answers import (
+    JobAnswer,
+    answered,
+    job_answer,
+    shown,
+)
 from jobs.models import Job
 
 router = Router(tags=["images"], by_alias=True)
@@ -98,10 +103,6 @@ class FoundImages(Shape):
     engine_info: dict[str, Any] | None
 
 
-def _job(job: Job) -> JobAnswer:
-    return JobAnswer(job=job_shape(job))
-
-
 def verb(path: str, summary: str, role: User.Role) -> Registered:
     """An endpoint that makes a job: 202 at once, or 200 when it ended with `wait=true`."""
     return endpoint(
@@ -142,14 +143,14 @@ def build(request: HttpRequest, wish: BuildWish, wait: bool = False) -> HttpResp
     job = services.build_image(
         form.recipe(), image=form.image_name(), host=host, user=person(request)
     )
-    return answered(request, job, _job, wait=wait)
+    return answered(request, job, job_answer, wait=wait)
 
 
 @verb("/images/load", "Load images from a file of abm's machine", ADMIN)
 def load(request: HttpRequest, wish: FileWish, wait: bool = False) -> HttpResponseBase:
     host = docker_now(wish.host_id)
     job = services.load_path(wish.path, host=host, user=person(request))
-    return answered(request, job, _job, wait=wait)
+    return answered(request, job, job_answer, wait=wait)
 
 
 @verb("/images/push", "Push an image that was made here", OPERATOR)
@@ -167,14 +168,14 @@ def push(request: HttpRequest, wish: PushWish, wait: bool = False) -> HttpRespon
             tag=wish.tag[:80],
         )
     job = services.push_image(variant, to=wish.to, host=host, user=person(request))
-    return answered(request, job, _job, wait=wait)
+    return answered(request, job, job_answer, wait=wait)
 
 
 @verb("/engines/{variant_id}/save-image", "Save an engine's image to a file", OPERATOR)
 def save(request: HttpRequest, variant_id: VariantId, wait: bool = False) -> HttpResponseBase:
     """`/images/saved/{job_id}` gives it out for a day."""
     job = services.save_image(engine_of(variant_id), user=person(request))
-    return answered(request, job, _job, wait=wait)
+    return answered(request, job, job_answer, wait=wait)
 
 
 @verb("/engines/{variant_id}/copy-image", "Copy an engine's image to another host", OPERATOR)
@@ -184,7 +185,7 @@ def copy(
     """An install over there takes it as it is, without a registry."""
     to = docker_now(wish.host_id)
     job = services.copy_image(engine_of(variant_id), to=to, user=person(request))
-    return answered(request, job, _job, wait=wait)
+    return answered(request, job, job_answer, wait=wait)
 
 
 @endpoint(

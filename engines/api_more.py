@@ -19,7 +19,12 @@ from engines.links.figures import stats_of
 from engines.log_stream import follow_lines, take_seat
 from engines.work import log_tail
 from hosts.runners.base import RunnerError
-from jobs.api_answers import JobAnswer, answered, job_shape, joined
+from jobs.api_answers import (
+    JobAnswer,
+    answered,
+    job_answer,
+    joined,
+)
 from jobs.models import Job
 
 router = Router(tags=["engines"], by_alias=True)
@@ -124,10 +129,6 @@ def list_models(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase
     return bytes_of(ModelRows(variant_id=engine.address, models=rows))
 
 
-def _done(job: Job) -> JobAnswer:
-    return JobAnswer(job=job_shape(job))
-
-
 def verb(path: str, summary: str) -> Registered:
     """An endpoint that makes a job: 202 at once, or 200 when it ended with `wait=true`."""
     return endpoint(
@@ -145,7 +146,7 @@ def verb(path: str, summary: str) -> Registered:
 @verb("restart", "Restart an engine")
 def restart(request: HttpRequest, variant_id: VariantId, wait: bool = False) -> HttpResponseBase:
     ask = partial(services.restart_engine, engine_of(variant_id), user=person(request))
-    return answered(request, joined(Job.Action.RESTART, ask), _done, wait=wait)
+    return answered(request, joined(Job.Action.RESTART, ask), job_answer, wait=wait)
 
 
 @verb("test", "Run an engine's functional test")
@@ -153,7 +154,7 @@ def test_engine(
     request: HttpRequest, variant_id: VariantId, wait: bool = False
 ) -> HttpResponseBase:
     ask = partial(services.test_engine, engine_of(variant_id), user=person(request))
-    return answered(request, joined(Job.Action.TEST, ask), _done, wait=wait)
+    return answered(request, joined(Job.Action.TEST, ask), job_answer, wait=wait)
 
 
 @verb("load", "Load another model")
@@ -162,7 +163,7 @@ def load(
 ) -> HttpResponseBase:
     engine, user = engine_of(variant_id), person(request)
     job = services.load_model(engine, model=wish.model_name, user=user)
-    return answered(request, job, _done, wait=wait)
+    return answered(request, job, job_answer, wait=wait)
 
 
 @endpoint(

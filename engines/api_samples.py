@@ -18,8 +18,10 @@ from engines.api_hosts import verb
 from engines.models import Sample
 from hosts.api import found
 from hosts.models import Host
-from jobs.api_answers import JobAnswer, answered, job_shape
-from jobs.models import Job
+from jobs.api_answers import (
+    answered,
+    job_answer,
+)
 
 router = Router(tags=["samples"], by_alias=True)
 OPERATOR, ADMIN = User.Role.OPERATOR, User.Role.ADMIN
@@ -134,10 +136,6 @@ def _sample(pk: int) -> Sample:
     return sample
 
 
-def _job(job: Job) -> JobAnswer:
-    return JobAnswer(job=job_shape(job))
-
-
 @endpoint(router, "GET", "/samples", response=SamplesAnswer, summary="List the speaker samples")
 def list_samples(request: HttpRequest) -> HttpResponseBase:
     """With each host's state: what it still lacks of them."""
@@ -246,10 +244,10 @@ def make_folder(
     request: HttpRequest, host_id: HostId, kind: str, wait: bool = False
 ) -> HttpResponseBase:
     job = samples.make_folder(found(host_id), kind=kind, user=person(request))
-    return answered(request, job, _job, wait=wait)
+    return answered(request, job, job_answer, wait=wait)
 
 
 @verb("POST", "samples/bring", "Bring a host the samples that it lacks", OPERATOR)
 def bring_samples(request: HttpRequest, host_id: HostId, wait: bool = False) -> HttpResponseBase:
     job = samples.bring_samples(found(host_id), user=person(request))
-    return answered(request, job, _job, wait=wait)
+    return answered(request, job, job_answer, wait=wait)

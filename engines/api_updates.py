@@ -21,7 +21,12 @@ from engines.api_naming import engine_of
 from engines.api_shapes import EngineDetails, details_of
 from engines.image_checks import check_of, local_image_of
 from engines.models import Engine, ImageCheck
-from jobs.api_answers import JobAnswer, answered, job_shape, joined
+from jobs.api_answers import (
+    JobAnswer,
+    answered,
+    job_answer,
+    joined,
+)
 from jobs.models import Job
 from jobs.waiting import answer_later
 
@@ -146,7 +151,7 @@ def roll_back(request: HttpRequest, variant_id: VariantId, wait: bool = False) -
     engine = engine_of(variant_id)
     ask = partial(updates.roll_back_engine, engine, user=person(request))
     job = joined(Job.Action.ROLLBACK, ask)
-    return answered(request, job, lambda ended: JobAnswer(job=job_shape(ended)), wait=wait)
+    return answered(request, job, job_answer, wait=wait)
 
 
 @endpoint(

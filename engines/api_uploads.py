@@ -14,7 +14,11 @@ from accounts.rest import WHOLE, Shape, Text, Wish, bytes_of, endpoint, person
 from engines.api_images import docker_now
 from engines.sources import uploading
 from engines.sources.uploading import Upload
-from jobs.api_answers import JobAnswer, answered, job_shape
+from jobs.api_answers import (
+    JobAnswer,
+    answered,
+    job_answer,
+)
 
 router = Router(tags=["images"], by_alias=True)
 OPERATOR = User.Role.OPERATOR
@@ -116,4 +120,4 @@ def send_part(request: HttpRequest, token: Token, offset: Offset) -> HttpRespons
 def load_upload(request: HttpRequest, token: Token, wait: bool = False) -> HttpResponseBase:
     upload = uploading.read_upload(token, user=person(request))
     job = uploading.finish_upload(upload, user=person(request))
-    return answered(request, job, lambda ended: JobAnswer(job=job_shape(ended)), wait=wait)
+    return answered(request, job, job_answer, wait=wait)

@@ -20,6 +20,7 @@ from jobs.api_answers import (
     JobAnswer,
     JobShape,
     asked_for,
+    job_answer,
     job_shape,
     shown,
     when_ended,
@@ -113,7 +114,7 @@ def _pk_of(cursor: str) -> int:
 
 @endpoint(router, "GET", "/jobs/{job_id}", response=JobAnswer, errors=[404], summary="Get a job")
 def get_job(request: HttpRequest, job_id: Path[Id]) -> HttpResponseBase:
-    return bytes_of(JobAnswer(job=job_shape(shown(job_id))))
+    return bytes_of(job_answer(shown(job_id)))
 
 
 @endpoint(
@@ -156,9 +157,7 @@ def wait_for_job(
 ) -> HttpResponseBase:
     """200 when it has ended, 202 when it goes on after `timeout` seconds."""
     job = shown(job_id)
-    return when_ended(
-        request, job, lambda ended: JobAnswer(job=job_shape(ended)), seconds=float(timeout)
-    )
+    return when_ended(request, job, job_answer, seconds=float(timeout))
 
 
 @endpoint(
@@ -172,7 +171,7 @@ def wait_for_job(
 )
 def cancel_job(request: HttpRequest, job_id: Path[Id]) -> Any:
     job = services.cancel_job(shown(job_id), user=person(request))
-    return bytes_of(JobAnswer(job=job_shape(shown(job.pk))))
+    return bytes_of(job_answer(shown(job.pk)))
 
 
 @endpoint(
@@ -191,6 +190,4 @@ def retry_job(
     again = services.retry_job(shown(job_id), user=person(request))
     if not wait:
         return asked_for(again)
-    return when_ended(
-        request, again, lambda ended: JobAnswer(job=job_shape(ended)), seconds=float(timeout)
-    )
+    return when_ended(request, again, job_answer, seconds=float(timeout))

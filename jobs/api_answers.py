@@ -99,6 +99,11 @@ def job_shape(job: Job) -> JobShape:
     )
 
 
+def job_answer(job: Job) -> JobAnswer:
+    """One job as an answer of its own."""
+    return JobAnswer(job=job_shape(job))
+
+
 def shown(pk: int) -> Job:
     """One job. Raises Refused 404."""
     job = job_shown(pk)
@@ -114,7 +119,7 @@ def shown(pk: int) -> Job:
 
 def asked_for(job: Job) -> HttpResponseBase:
     """202: the job is on its way, and here is where to look."""
-    answer = bytes_of(JobAnswer(job=job_shape(shown(job.pk))), status=202)
+    answer = bytes_of(job_answer(shown(job.pk)), status=202)
     answer["Location"] = f"/api/jobs/{job.pk}"
     return answer
 

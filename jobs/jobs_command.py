@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from jobs import services
-from jobs.api_answers import JobAnswer, job_shape, shown
+from jobs.api_answers import (
+    JobAnswer,
+    job_shape,
+    shown,
+)
 from jobs.models import Job
 from jobs.queries import jobs_list, log_text
 from jobs.terminal import Terminal, job_verb, verb

@@ -20,7 +20,10 @@ from rich.progress import (
     TextColumn,
 )
 
-from jobs.api_answers import JobAnswer, job_shape, shown
+from jobs.api_answers import (
+    job_answer,
+    shown,
+)
 from jobs.models import Job
 from jobs.when_away import FAIL, WAIT
 
@@ -88,7 +91,7 @@ class Terminal:
             return
         ended = self._ended(job) if self.waits else shown(job.pk)
         if self.is_json:
-            self.out.write(JobAnswer(job=job_shape(ended)).model_dump_json(by_alias=True, indent=1))
+            self.out.write(job_answer(ended).model_dump_json(by_alias=True, indent=1))
         if ended.status == Job.Status.FAILED:
             raise CommandError(f"{ended}: {ended.error}")
         if ended.status == Job.Status.CANCELLED:
