@@ -15,7 +15,7 @@ from django.core.management.base import CommandError, OutputWrapper
 from accounts.audit import note
 from accounts.models import User
 from accounts.services import add_user, remove_user, set_active, set_password, set_role
-from accounts.sign_in.link import GOOD_SECONDS, make_link
+from accounts.sign_in.link import SIGN_IN, make_link
 from accounts.token_command import Written
 
 
@@ -103,7 +103,7 @@ def _link(options: dict[str, Any], out: OutputWrapper) -> None:
     if not person.is_active:
         raise CommandError(f"{person} is switched off: manage.py abm users switch-on {person}")
     base = settings.PUBLIC_URL or f"http://127.0.0.1:{settings.PORT}"
-    out.write(f"This signs {person} in, once, within {GOOD_SECONDS // 60} minutes:")
+    out.write(f"This signs {person} in, once, within {SIGN_IN.seconds // 60} minutes:")
     out.write(f"{base}{make_link(person)}")
 
 

@@ -6,11 +6,9 @@ import threading
 from functools import partial
 
 from django.conf import settings
-from django.core import signing
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
-from django.utils.crypto import salted_hmac
 
 from accounts.audit import note
 from accounts.models import User
@@ -18,10 +16,16 @@ from accounts.refused import Refused
 from accounts.roles import require_role
 from accounts.services import checked_password
 from accounts.sign_in.mail import has_mail, send
+from accounts.sign_in.once import OnceLink
 from accounts.throttle import may_mail
 
-SALT = "abm.reset"
-GOOD_SECONDS = 3_600
+RESET = OnceLink(
+    salt="abm.reset",
+    seconds=3_600,
+    # Changes with the password and the address, so that a link works once.
+    state=lambda person: f"{person.password}|{person.email}",
+    used_up="This link is used up or older than an hour. Ask for another.",
+)
 TEXT = """Somebody, hopefully you, asked for a new password for {name} in abm.
 
 This link sets one. It works once, within an hour:
@@ -49,7 +53,7 @@ def ask_reset(mail: str, *, address: str) -> None:
     people = User.objects.filter(email__iexact=mail, is_active=True) if mail else []
     for person in people:
         if person.has_usable_password():
-            link = f"{settings.PUBLIC_URL}/accounts/reset/{_token(person)}/"
+            link = f"{settings.PUBLIC_URL}/accounts/reset/{RESET.token(person)}/"
             text = TEXT.format(name=person.username, link=link)
             note("user.reset_mail", person, user=None)
             # Not waited for: how long it takes would tell who has an address here.
@@ -59,14 +63,7 @@ def ask_reset(mail: str, *, address: str) -> None:
 def person_of(token: str) -> User:
     """Whom the link of a mail is for. Raises Refused LINK_INVALID or MAIL_OFF."""
     require_mail()
-    try:
-        said = signing.loads(token, salt=SALT, max_age=GOOD_SECONDS)
-    except signing.BadSignature as error:
-        raise _used_up() from error
-    person = User.objects.filter(pk=said["pk"], is_active=True).first()
-    if person is None or said["state"] != _state(person):
-        raise _used_up()
-    return person
+    return RESET.person_of(token)
 
 
 @transaction.atomic
@@ -108,15 +105,6 @@ def _send_later(to: str, text: str) -> None:
     threading.Thread(target=send, args=[to], kwargs=values, name="abm-mail", daemon=True).start()
 
 
-def _token(person: User) -> str:
-    return signing.dumps({"pk": person.pk, "state": _state(person)}, salt=SALT)
-
-
-def _state(person: User) -> str:
-    """Changes with the password and the address, so that a link works once."""
-    return salted_hmac(SALT, f"{person.password}|{person.email}").hexdigest()
-
-
 def require_mail() -> None:
     """Raises Refused MAIL_OFF where nothing is sent."""
     if not may_reset():
@@ -125,9 +113,3 @@ def require_mail() -> None:
             "abm sends no mails here. An admin can give you a new password.",
             status=404,
         )
-
-
-def _used_up() -> Refused:
-    return Refused(
-        "LINK_INVALID", "This link is used up or older than an hour. Ask for another.", status=404
-    )
