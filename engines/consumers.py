@@ -18,7 +18,7 @@ from engines.pages import TABS, engine_context
 from engines.queries import EngineFilter, engine_shown, engines_page
 from engines.work import follow_log
 from hosts.runners.base import RunnerError
-from jobs.consumers import LiveConsumer, render_progress
+from jobs.consumers import ListConsumer, LiveConsumer, render_progress
 from jobs.models import Job
 from jobs.outcome import CancelToken
 
@@ -29,26 +29,14 @@ SEND_SECONDS = 0.1
 SEND_LINES = 400
 
 
-class EnginesConsumer(LiveConsumer):
+class EnginesConsumer(ListConsumer):
     """The list: rows change in place; the list is drawn anew when one comes or goes."""
 
     topics: ClassVar[tuple[str, ...]] = ("engines", "hosts")
+    filter: EngineFilter
 
-    async def heard_topics(self) -> set[str]:
-        query = self.scope.get("query_string", b"").decode("ascii", "replace")
-        self.filter = EngineFilter.read(QueryDict(query).dict())
-        self.rows: set[int] | None = None
-        return await super().heard_topics()
-
-    async def connect(self) -> None:
-        await super().connect()
-        if hasattr(self, "wanted"):
-            self.want("list", self.render_list)
-
-    def narrow(self, query: dict[str, str]) -> None:
-        if (wanted := EngineFilter.read(query)) != self.filter:
-            self.filter = wanted
-            self.want("list", self.render_list)
+    def read_filter(self, query: dict[str, str]) -> EngineFilter:
+        return EngineFilter.read(query)
 
     async def engine_changed(self, message: dict[str, Any]) -> None:
         pk = int(message["pk"])

@@ -134,13 +134,15 @@ def narrowed_to(message: str) -> dict[str, str] | None:
     return QueryDict(address).dict() if isinstance(address, str) else None
 
 
-class JobsConsumer(LiveConsumer):
-    """The list of jobs: bars move in place; the list is drawn anew when a job comes or ends."""
+class ListConsumer(LiveConsumer):
+    """A list that people narrow: drawn on each connect and when they narrow it otherwise."""
+
+    rows: set[int] | None = None
+    """What was drawn last."""
 
     async def heard_topics(self) -> set[str]:
         query = self.scope.get("query_string", b"").decode("ascii", "replace")
-        self.filter = JobFilter.read(QueryDict(query).dict())
-        self.rows: set[int] = set()
+        self.filter = self.read_filter(QueryDict(query).dict())
         return await super().heard_topics()
 
     async def connect(self) -> None:
@@ -149,9 +151,26 @@ class JobsConsumer(LiveConsumer):
             self.want("list", self.render_list)
 
     def narrow(self, query: dict[str, str]) -> None:
-        if (wanted := JobFilter.read(query)) != self.filter:
+        if (wanted := self.read_filter(query)) != self.filter:
             self.filter = wanted
             self.want("list", self.render_list)
+
+    def read_filter(self, query: dict[str, str]) -> Any:
+        """What of the list is wanted."""
+        raise NotImplementedError
+
+    def render_list(self, user: User) -> str:
+        """The list, narrowed by `filter`."""
+        raise NotImplementedError
+
+
+class JobsConsumer(ListConsumer):
+    """The list of jobs: bars move in place; the list is drawn anew when a job comes or ends."""
+
+    filter: JobFilter
+
+    def read_filter(self, query: dict[str, str]) -> JobFilter:
+        return JobFilter.read(query)
 
     async def job_changed(self, message: dict[str, Any]) -> None:
         await super().job_changed(message)
@@ -159,7 +178,7 @@ class JobsConsumer(LiveConsumer):
 
     async def job_progressed(self, message: dict[str, Any]) -> None:
         pk = int(message["pk"])
-        if pk in self.rows:
+        if pk in (self.rows or ()):
             # The bar alone: a row swapped four times a second would lose clicks on its buttons.
             self.want(("bar", pk), lambda user: render_progress(pk))
 
