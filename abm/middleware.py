@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Js
 from django.shortcuts import render, resolve_url
 from django.utils.deprecation import MiddlewareMixin
 
+from accounts.asking import is_htmx
 from accounts.refused import Refused
 from accounts.rest import is_api, problem
 from jobs import database
@@ -48,7 +49,7 @@ class SignedInMiddleware(LoginRequiredMiddleware):
 
     def handle_no_permission(self, request: HttpRequest, view_func: object) -> HttpResponseBase:  # type: ignore[override]
         answer = super().handle_no_permission(request, view_func)  # type: ignore[arg-type]
-        if request.headers.get("HX-Request") != "true":
+        if not is_htmx(request):
             return answer
         refused = HttpResponse(status=401)
         current = urlsplit(request.headers.get("HX-Current-URL", ""))
@@ -108,7 +109,7 @@ def answer_of(request: HttpRequest, refused: Refused) -> HttpResponse:
     if is_api(request):
         return JsonResponse(problem(refused), status=refused.status)
     context = {"kind": "error", "text": refused.message, "code": refused.code}
-    if request.headers.get("HX-Request") == "true":
+    if is_htmx(request):
         answer = render(request, "parts/_message.html", context, status=refused.status)
         answer["HX-Retarget"] = "#messages"
         answer["HX-Reswap"] = "innerHTML"

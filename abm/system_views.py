@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -12,12 +10,13 @@ from django.views.decorators.http import require_GET
 
 from abm.diagnostics import bundle
 from abm.system_page import pieces, system_parts
+from accounts.asking import user_of
 from accounts.models import User
 from accounts.roles import require_role
 
 
 def _require_admin(request: HttpRequest) -> User:
-    user = cast(User, request.user)
+    user = user_of(request)
     require_role(user, User.Role.ADMIN)
     return user
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import cast
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,6 +11,7 @@ from django.views.decorators.http import require_GET
 
 from abm.queries import dashboard_parts, found
 from abm.system import settings_lines, system_lines
+from accounts.asking import user_of
 from accounts.models import User
 from accounts.roles import require_role
 from catalog.queries import sources_shown
@@ -62,7 +62,7 @@ def settings_page(request: HttpRequest) -> HttpResponse:
 @require_GET
 def style(request: HttpRequest) -> HttpResponse:
     """Every part in every state, for who works on the pages."""
-    require_role(cast(User, request.user), User.Role.ADMIN)
+    require_role(user_of(request), User.Role.ADMIN)
     now = timezone.now()
     context = {
         "nav": "settings",

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from accounts.asking import user_of
 from accounts.audit_list import (
     AuditFilter,
     as_csv,
@@ -19,7 +20,6 @@ from accounts.audit_list import (
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
-from accounts.views import user_of
 
 FORMATS = {"csv": ("text/csv; charset=utf-8", as_csv), "json": ("application/json", as_json)}
 

@@ -9,13 +9,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.asking import is_htmx, user_of
 from accounts.host_grants import hosts_of
 from accounts.models import ApiToken, User
 from accounts.refused import Refused
 from accounts.roles import ORDER
 from accounts.sign_in.reset import may_reset
 from accounts.tokens import create_token, revoke_token
-from accounts.views import user_of
 
 
 def _context(user: User, **more: Any) -> dict[str, Any]:
@@ -56,12 +56,12 @@ def add_token(request: HttpRequest) -> HttpResponse:
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
     user = user_of(request)
     revoke_token(get_object_or_404(ApiToken, pk=pk, user_id=user.pk), user=user)
-    if request.headers.get("HX-Request") != "true":
+    if not is_htmx(request):
         return redirect("accounts:profile")
     return _shown(request)
 
 
 def _shown(request: HttpRequest, **more: Any) -> HttpResponse:
-    is_part = request.headers.get("HX-Request") == "true"
+    is_part = is_htmx(request)
     template = "accounts/_tokens.html" if is_part else "accounts/profile.html"
     return render(request, template, _context(user_of(request), **more))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from allauth.account.utils import perform_login
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
@@ -15,14 +13,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import services
+from accounts.asking import user_of
 from accounts.host_grants import GRANTS, all_hosts, hosts_of, limit_to_hosts
 from accounts.models import User
 from accounts.roles import require_role
 from accounts.setup import make_first_admin, require_setup_token
-
-
-def user_of(request: HttpRequest) -> User:
-    return cast(User, request.user)
 
 
 @login_not_required

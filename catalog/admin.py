@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from accounts.models import User
+from accounts.asking import user_of
 from catalog import services
 from catalog.forms import EntryForm, SourceForm, VariantForm
 from catalog.models import CatalogEntry, CatalogSource, Variant
 
 NOT_OVERRIDABLE = ["name", "engine_type", "version", "upstream_name", "upstream_url", "folder"]
-
-
-def _user(request: HttpRequest) -> User:
-    return cast(User, request.user)
 
 
 def _is_custom(entry: CatalogEntry | None) -> bool:
@@ -98,19 +94,19 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if not change:
             obj.source = CatalogSource.objects.get(name=services.CUSTOM)
         if _is_custom(obj):
-            services.save_custom_entry(obj, user=_user(request))
+            services.save_custom_entry(obj, user=user_of(request))
             return
         entry = CatalogEntry.objects.select_related("source").get(pk=obj.pk)
         for field in CatalogEntry.OVERRIDABLE:
             value = form.cleaned_data.get(field, entry.effective(field))
             if value != entry.effective(field):
-                services.set_override(entry, field=field, value=value, user=_user(request))
+                services.set_override(entry, field=field, value=value, user=user_of(request))
 
     @admin.action(description="Reset to the catalog's value")
     def reset_to_source(self, request: HttpRequest, queryset: QuerySet[CatalogEntry]) -> None:
         changed = [entry for entry in queryset if entry.overrides]
         for entry in changed:
-            services.reset_override(entry, user=_user(request))
+            services.reset_override(entry, user=user_of(request))
         self.message_user(request, f"{len(changed)} of {len(queryset)} were changed and reset.")
 
 
@@ -140,7 +136,7 @@ class SourceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return {name: action for name, action in actions.items() if name != "delete_selected"}
 
     def save_model(self, request: HttpRequest, obj: CatalogSource, form: Any, change: bool) -> None:
-        services.save_source(obj, user=_user(request))
+        services.save_source(obj, user=user_of(request))
 
     def delete_model(self, request: HttpRequest, obj: CatalogSource) -> None:
-        services.remove_source(obj, user=_user(request))
+        services.remove_source(obj, user=user_of(request))

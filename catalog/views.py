@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.models import User
+from accounts.asking import is_htmx, user_of
 from catalog import services
 from catalog.models import CatalogSource
 from catalog.parameters import read_parameters
@@ -48,8 +46,8 @@ def entry(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def sync(request: HttpRequest, pk: int) -> HttpResponse:
     source = get_object_or_404(CatalogSource, pk=pk)
-    job = services.sync_source(source, user=cast(User, request.user))
-    if request.headers.get("HX-Request") != "true":
+    job = services.sync_source(source, user=user_of(request))
+    if not is_htmx(request):
         return redirect("jobs:job", pk=job.pk)
     context = {"sources": sources_shown(), "viewer": request.user}
     return render(request, "catalog/_sources.html", context)
@@ -61,7 +59,7 @@ def add_source(request: HttpRequest) -> HttpResponse:
         name=request.POST.get("name", ""),
         url=request.POST.get("url", ""),
         allows_private=request.POST.get("allows_private") == "on",
-        user=cast(User, request.user),
+        user=user_of(request),
     )
     messages.success(request, f"{source} was added and is being synced.")
     return redirect("catalog:list")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRedirect
 
+from accounts.asking import send_to, user_of
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
@@ -18,16 +18,12 @@ from hosts.models import Host
 from jobs.models import Job
 
 
-def _user(request: HttpRequest) -> User:
-    return cast(User, request.user)
-
-
 @require_http_methods(["GET", "POST"])
 def list_samples(request: HttpRequest) -> HttpResponse:
     """All samples; posting a file adds one."""
     if request.method == "GET":
         return _list(request)
-    user = _user(request)
+    user = user_of(request)
     require_role(user, User.Role.OPERATOR)
     upload: Any = request.FILES.get("audio")
     name = request.POST.get("name", "")[:200]
@@ -58,7 +54,7 @@ def _list(request: HttpRequest, **context: Any) -> HttpResponse:
 @require_POST
 def delete_sample(request: HttpRequest, sample_pk: int) -> HttpResponse:
     sample = get_object_or_404(Sample, pk=sample_pk)
-    samples.delete_sample(sample, user=_user(request))
+    samples.delete_sample(sample, user=user_of(request))
     return redirect("engines:samples")
 
 
@@ -77,17 +73,15 @@ def sample_audio(request: HttpRequest, sample_pk: int) -> FileResponse:
 def bring(request: HttpRequest, pk: int) -> HttpResponse:
     """Bring a host the samples that it lacks."""
     host = get_object_or_404(Host, pk=pk)
-    return _asked(request, samples.bring_samples(host, user=_user(request)))
+    return _asked(request, samples.bring_samples(host, user=user_of(request)))
 
 
 @require_POST
 def make_folder(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
     """Make the folder of `samples` or `models` on a host."""
     host = get_object_or_404(Host, pk=pk)
-    return _asked(request, samples.make_folder(host, kind=kind, user=_user(request)))
+    return _asked(request, samples.make_folder(host, kind=kind, user=user_of(request)))
 
 
 def _asked(request: HttpRequest, job: Job) -> HttpResponse:
-    answer = redirect("jobs:job", pk=job.pk)
-    is_htmx = request.headers.get("HX-Request") == "true"
-    return HttpResponseClientRedirect(answer.url) if is_htmx else answer
+    return send_to(request, "jobs:job", pk=job.pk)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRedirect
 
+from accounts.asking import is_htmx, send_to, user_of
 from accounts.models import User
 from accounts.roles import require_role
 from engines import storage, strays, uninstall
@@ -21,17 +19,9 @@ from jobs.models import Job
 from jobs.when_away import reads_when_away
 
 
-def _user(request: HttpRequest) -> User:
-    return cast(User, request.user)
-
-
-def _is_htmx(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"
-
-
 def _asked(request: HttpRequest, job: Job) -> HttpResponse:
     """One line at the top; what changes comes through the socket when it is done."""
-    if not _is_htmx(request):
+    if not is_htmx(request):
         return redirect("jobs:job", pk=job.pk)
     text = f"{job}: it is on its way. Jobs tells how it ends."
     answer = render(request, "parts/_message.html", {"kind": "info", "text": text})
@@ -47,13 +37,12 @@ def uninstall_engine(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method != "POST":
         return _choices(request, engine)
     removal = Removal.read(request.POST)
-    job = uninstall.uninstall_engine(engine, user=_user(request), removal=removal)
-    answer = redirect("jobs:job", pk=job.pk)
-    return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer
+    job = uninstall.uninstall_engine(engine, user=user_of(request), removal=removal)
+    return send_to(request, "jobs:job", pk=job.pk)
 
 
 def _choices(request: HttpRequest, engine: Engine) -> HttpResponse:
-    require_role(_user(request), User.Role.OPERATOR, host=engine.host_id)
+    require_role(user_of(request), User.Role.OPERATOR, host=engine.host_id)
     is_waiting = "waits" in request.GET
     hosts.ask_disk(engine.host)
     if is_waiting and engine.host.is_disk_being_read:
@@ -61,7 +50,7 @@ def _choices(request: HttpRequest, engine: Engine) -> HttpResponse:
     options = uninstall.uninstall_options(engine, Removal.read(request.GET))
     context = {"nav": "engines", "engine": engine, "options": options, "viewer": request.user}
     context["socket_path"] = "/ws/page/"
-    template = "engines/_uninstall.html" if _is_htmx(request) else "engines/uninstall.html"
+    template = "engines/_uninstall.html" if is_htmx(request) else "engines/uninstall.html"
     return render(request, template, context)
 
 
@@ -70,7 +59,7 @@ def forget(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete settings that were kept."""
     engine = get_object_or_404(Engine.objects.select_related("host"), pk=pk)
     host = engine.host
-    uninstall.forget_settings(engine, user=_user(request))
+    uninstall.forget_settings(engine, user=user_of(request))
     return _host_part(request, host, "hosts/_engines.html")
 
 
@@ -78,14 +67,14 @@ def forget(request: HttpRequest, pk: int) -> HttpResponse:
 def read(request: HttpRequest, pk: int) -> HttpResponse:
     """Read the disk again now."""
     host = get_object_or_404(Host, pk=pk)
-    require_role(_user(request), User.Role.OPERATOR, host=host.pk)
+    require_role(user_of(request), User.Role.OPERATOR, host=host.pk)
     if not host.is_disk_being_read:
         hosts.forget_disk(host)
     return _host_part(request, host, "hosts/_disk.html")
 
 
 def _host_part(request: HttpRequest, host: Host, template: str) -> HttpResponse:
-    if not _is_htmx(request):
+    if not is_htmx(request):
         return redirect("hosts:host", pk=host.pk)
     return render(request, template, {**host_context(host), "viewer": request.user})
 
@@ -94,24 +83,24 @@ def _host_part(request: HttpRequest, host: Host, template: str) -> HttpResponse:
 def reclaim(request: HttpRequest, pk: int) -> HttpResponse:
     host = get_object_or_404(Host, pk=pk)
     chosen = request.POST.getlist("chosen")
-    return _asked(request, storage.reclaim_disk(host, chosen=chosen, user=_user(request)))
+    return _asked(request, storage.reclaim_disk(host, chosen=chosen, user=user_of(request)))
 
 
 @require_POST
 def delete_models(request: HttpRequest, pk: int) -> HttpResponse:
     source, path = request.POST.get("source", ""), request.POST.get("path", "")
     host = get_object_or_404(Host, pk=pk)
-    job = storage.delete_models(host, source=source, path=path, user=_user(request))
+    job = storage.delete_models(host, source=source, path=path, user=user_of(request))
     return _asked(request, job)
 
 
 @require_POST
 def adopt(request: HttpRequest, pk: int, container: str) -> HttpResponse:
     host = get_object_or_404(Host, pk=pk)
-    return _asked(request, strays.adopt_stray(host, container, user=_user(request)))
+    return _asked(request, strays.adopt_stray(host, container, user=user_of(request)))
 
 
 @require_POST
 def remove(request: HttpRequest, pk: int, container: str) -> HttpResponse:
     host = get_object_or_404(Host, pk=pk)
-    return _asked(request, strays.remove_stray(host, container, user=_user(request)))
+    return _asked(request, strays.remove_stray(host, container, user=user_of(request)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.asking import is_htmx, user_of
 from accounts.models import User
 from accounts.refused import Refused
 from engines import trial_results, trials
@@ -20,7 +21,7 @@ from jobs.waiting import answer_later
 @require_POST
 def try_engine(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Use the engine once and answer with the result as a part."""
-    user = cast(User, request.user)
+    user = user_of(request)
     engine = get_object_or_404(trials.to_be_tried(), pk=pk)
     call = trials.begin(_call(request, engine, user))
     return answer_later(
@@ -69,7 +70,7 @@ def _recording(request: HttpRequest, user: User) -> tuple[bytes, str]:
 
 
 def _shown(request: HttpRequest, trial: Trial, user: User) -> HttpResponse:
-    if request.headers.get("HX-Request") != "true":
+    if not is_htmx(request):
         return redirect("engines:engine", pk=trial.engine_id)
     return render(request, "engines/_trial.html", {"trial": trial, "viewer": user})
 
@@ -78,7 +79,7 @@ def _shown(request: HttpRequest, trial: Trial, user: User) -> HttpResponse:
 def audio(request: HttpRequest, pk: int, trial_pk: int) -> FileResponse:
     """A result's WAV: played in the page, or downloaded with `?download`."""
     trial = get_object_or_404(Trial, pk=trial_pk, engine_id=pk)
-    path = trial_results.trial_audio(trial, user=cast(User, request.user))
+    path = trial_results.trial_audio(trial, user=user_of(request))
     return FileResponse(
         path.open("rb"),
         content_type="audio/wav",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
-from django_htmx.http import HttpResponseClientRedirect
 
-from accounts.models import User
+from accounts.asking import is_htmx, send_to, user_of
 from catalog.models import CatalogEntry, EngineType, Variant
 from engines import attach as attachments
 from engines import preferences, services
@@ -25,17 +22,9 @@ from jobs.when_away import reads_when_away
 MAX_LOG_LINES = 200_000
 
 
-def _user(request: HttpRequest) -> User:
-    return cast(User, request.user)
-
-
-def _is_htmx(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"
-
-
 def _changed(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of what changed: a row in the list, the head on the engine's own page."""
-    if not _is_htmx(request):
+    if not is_htmx(request):
         return redirect("engines:engine", pk=pk)
     engine = get_object_or_404(engines_shown(), pk=pk)
     is_row = request.headers.get("HX-Target", "") == f"engine-{pk}"
@@ -68,10 +57,10 @@ def list_engines(request: HttpRequest) -> HttpResponse:
 def engine(request: HttpRequest, pk: int) -> HttpResponse:
     tab = request.GET.get("tab", "try")
     shown = get_object_or_404(engines_shown(), pk=pk)
-    known = tabs_of(shown, _user(request))
+    known = tabs_of(shown, user_of(request))
     tab = tab if tab in known else "try"
     base = request.build_absolute_uri("/")
-    context = engine_context(shown, _user(request), tab, base=base)
+    context = engine_context(shown, user_of(request), tab, base=base)
     return render(request, "engines/engine.html", {"nav": "engines", **context})
 
 
@@ -82,7 +71,7 @@ def choose(request: HttpRequest, entry_pk: int) -> HttpResponse:
     if found is None:
         return HttpResponse(status=204)
     context = {"nav": "catalog", "viewer": request.user, **found}
-    template = "engines/_choose.html" if _is_htmx(request) else "engines/choose.html"
+    template = "engines/_choose.html" if is_htmx(request) else "engines/choose.html"
     return render(request, template, context)
 
 
@@ -94,7 +83,7 @@ def install(request: HttpRequest) -> HttpResponse:
     job = services.install_engine(
         get_object_or_404(Variant.objects.select_related("entry__source"), pk=variant_pk),
         host=get_object_or_404(Host, pk=host_pk),
-        user=_user(request),
+        user=user_of(request),
         wish=services.Wish(
             starts=request.POST.get("starts") == "on",
             platform=request.POST.get("platform", "")[:40],
@@ -102,69 +91,68 @@ def install(request: HttpRequest) -> HttpResponse:
             consents=request.POST.get("consents") == "on",
         ),
     )
-    answer = redirect("jobs:job", pk=job.pk)
-    return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer
+    return send_to(request, "jobs:job", pk=job.pk)
 
 
 @require_POST
 @reads_when_away
 def start(request: HttpRequest, pk: int) -> HttpResponse:
-    services.start_engine(_engine(pk), user=_user(request))
+    services.start_engine(_engine(pk), user=user_of(request))
     return _changed(request, pk)
 
 
 @require_POST
 @reads_when_away
 def stop(request: HttpRequest, pk: int) -> HttpResponse:
-    services.stop_engine(_engine(pk), user=_user(request))
+    services.stop_engine(_engine(pk), user=user_of(request))
     return _changed(request, pk)
 
 
 @require_POST
 @reads_when_away
 def restart(request: HttpRequest, pk: int) -> HttpResponse:
-    services.restart_engine(_engine(pk), user=_user(request))
+    services.restart_engine(_engine(pk), user=user_of(request))
     return _changed(request, pk)
 
 
 @require_POST
 @reads_when_away
 def load(request: HttpRequest, pk: int) -> HttpResponse:
-    services.load_model(_engine(pk), model=request.POST.get("model", ""), user=_user(request))
+    services.load_model(_engine(pk), model=request.POST.get("model", ""), user=user_of(request))
     return _changed(request, pk)
 
 
 @require_POST
 @reads_when_away
 def discover(request: HttpRequest, pk: int) -> HttpResponse:
-    services.discover_models(_engine(pk), user=_user(request))
+    services.discover_models(_engine(pk), user=user_of(request))
     return _changed(request, pk)
 
 
 @require_POST
 @reads_when_away
 def test(request: HttpRequest, pk: int) -> HttpResponse:
-    services.test_engine(_engine(pk), user=_user(request))
+    services.test_engine(_engine(pk), user=user_of(request))
     return _changed(request, pk)
 
 
 @require_POST
 def default(request: HttpRequest, pk: int) -> HttpResponse:
-    services.set_default_engine(_engine(pk), user=_user(request))
+    services.set_default_engine(_engine(pk), user=user_of(request))
     return _changed(request, pk)
 
 
 @require_POST
 def keep_running(request: HttpRequest, pk: int) -> HttpResponse:
     keeps = request.POST.get("keeps") == "on"
-    services.set_keep_running(_engine(pk), keeps=keeps, user=_user(request))
+    services.set_keep_running(_engine(pk), keeps=keeps, user=user_of(request))
     return _changed(request, pk)
 
 
 @require_POST
 def default_model(request: HttpRequest, pk: int, model_pk: int) -> HttpResponse:
     model = get_object_or_404(EngineModel, pk=model_pk, engine_id=pk)
-    services.set_default_model(model, user=_user(request))
+    services.set_default_model(model, user=user_of(request))
     return _changed(request, pk)
 
 
@@ -173,9 +161,9 @@ def parameters(request: HttpRequest, pk: int) -> HttpResponse:
     shown = _engine(pk)
     values, refused = read_texts(shown, request.POST.dict())
     if not refused:
-        shown = preferences.set_parameters(shown, values=values, user=_user(request))
+        shown = preferences.set_parameters(shown, values=values, user=user_of(request))
         shown = preferences.set_language(
-            shown, language=request.POST.get("default_language", ""), user=_user(request)
+            shown, language=request.POST.get("default_language", ""), user=user_of(request)
         )
     context = {"engine": shown, "settings": settings_of(shown, refused=refused), "saved": True}
     return _form(request, shown, context, status=400 if refused else 200)
@@ -184,7 +172,7 @@ def parameters(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def reset(request: HttpRequest, pk: int) -> HttpResponse:
     name = request.POST.get("name", "")
-    shown = preferences.reset_parameter(_engine(pk), name=name, user=_user(request))
+    shown = preferences.reset_parameter(_engine(pk), name=name, user=user_of(request))
     context = {"engine": shown, "settings": settings_of(shown), "saved": True}
     return _form(request, shown, context)
 
@@ -193,8 +181,8 @@ def _form(
     request: HttpRequest, shown: Engine, context: dict[str, object], *, status: int = 200
 ) -> HttpResponse:
     """The parameters' form after a save: the part for htmx, the whole page for a plain form."""
-    whole = engine_context(shown, _user(request), "settings") | context
-    template = "engines/_parameters.html" if _is_htmx(request) else "engines/engine.html"
+    whole = engine_context(shown, user_of(request), "settings") | context
+    template = "engines/_parameters.html" if is_htmx(request) else "engines/engine.html"
     return render(request, template, {"nav": "engines", **whole}, status=status)
 
 
@@ -202,17 +190,15 @@ def _form(
 def attach(request: HttpRequest) -> HttpResponse:
     host = get_object_or_404(Host, host_type=Host.Type.SUBPROCESS)
     attached = attachments.attach_engine(
-        request.POST.get("url", ""), host=host, user=_user(request)
+        request.POST.get("url", ""), host=host, user=user_of(request)
     )
-    answer = redirect("engines:engine", pk=attached.pk)
-    return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer
+    return send_to(request, "engines:engine", pk=attached.pk)
 
 
 @require_POST
 def detach(request: HttpRequest, pk: int) -> HttpResponse:
-    attachments.detach_engine(_engine(pk), user=_user(request))
-    answer = redirect("engines:list")
-    return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer
+    attachments.detach_engine(_engine(pk), user=user_of(request))
+    return send_to(request, "engines:list")
 
 
 @require_GET

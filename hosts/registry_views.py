@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRedirect
 
+from accounts.asking import is_htmx, send_to, user_of
 from accounts.models import User
 from accounts.roles import require_role
 from hosts import registry_logins
@@ -17,25 +15,17 @@ from hosts.models import RegistryLogin
 from hosts.queries import logins_shown
 
 
-def _user(request: HttpRequest) -> User:
-    return cast(User, request.user)
-
-
-def _is_htmx(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"
-
-
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
-    require_role(_user(request), User.Role.ADMIN)
+    require_role(user_of(request), User.Role.ADMIN)
     if request.method == "GET":
         return _form(request, None)
     registry_logins.add_login(
         request.POST.get("registry", ""),
         username=request.POST.get("username", "").strip(),
         password=request.POST.get("password", ""),
-        user=_user(request),
+        user=user_of(request),
     )
     return _to_settings(request)
 
@@ -43,27 +33,27 @@ def add(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "POST"])
 def change(request: HttpRequest, pk: int) -> HttpResponse:
-    require_role(_user(request), User.Role.ADMIN)
+    require_role(user_of(request), User.Role.ADMIN)
     if request.method == "GET":
         return _form(request, get_object_or_404(RegistryLogin, pk=pk))
     registry_logins.change_login(
         pk,
         username=request.POST.get("username", "").strip(),
         password=request.POST.get("password", ""),
-        user=_user(request),
+        user=user_of(request),
     )
     return _to_settings(request)
 
 
 @require_POST
 def test(request: HttpRequest, pk: int) -> HttpResponse:
-    registry_logins.test_login(pk, user=_user(request))
+    registry_logins.test_login(pk, user=user_of(request))
     return _list(request)
 
 
 @require_POST
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    registry_logins.delete_login(pk, user=_user(request))
+    registry_logins.delete_login(pk, user=user_of(request))
     return _list(request)
 
 
@@ -75,17 +65,16 @@ def _form(request: HttpRequest, login: RegistryLogin | None) -> HttpResponse:
         "viewer": request.user,
         "socket_path": "/ws/page/",
     }
-    template = "hosts/_registry_form.html" if _is_htmx(request) else "hosts/registry.html"
+    template = "hosts/_registry_form.html" if is_htmx(request) else "hosts/registry.html"
     return render(request, template, context)
 
 
 def _to_settings(request: HttpRequest) -> HttpResponse:
-    answer = redirect("settings")
-    return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer
+    return send_to(request, "settings")
 
 
 def _list(request: HttpRequest) -> HttpResponse:
-    if not _is_htmx(request):
+    if not is_htmx(request):
         return redirect("settings")
     context = {"logins": logins_shown(), "viewer": request.user}
     return render(request, "hosts/_registries.html", context)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRedirect
 
+from accounts.asking import is_htmx, send_to, user_of
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
@@ -21,7 +21,7 @@ STEPS = {"where": "Where", "key": "Key", "check": "Check"}
 
 
 def _user(request: HttpRequest) -> User:
-    user = cast(User, request.user)
+    user = user_of(request)
     require_role(user, User.Role.ADMIN)
     return user
 
@@ -68,7 +68,7 @@ def add_check(request: HttpRequest) -> HttpResponse:
         return redirect("hosts:add")
     if request.method == "POST":
         remote.ask_check(draft, user=user)
-        return _checks(request, draft) if _is_htmx(request) else redirect("hosts:add_check")
+        return _checks(request, draft) if is_htmx(request) else redirect("hosts:add_check")
     socket = f"/ws/access/{draft.pk}/"
     return _page(request, "hosts/add/check.html", access=draft, step="check", socket_path=socket)
 
@@ -79,8 +79,7 @@ def save(request: HttpRequest) -> HttpResponse:
     draft = remote.being_added(user)
     if draft is None:
         return redirect("hosts:add")
-    answer = redirect("hosts:host", pk=remote.save_host(draft, user=user).pk)
-    return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer
+    return send_to(request, "hosts:host", pk=remote.save_host(draft, user=user).pk)
 
 
 @require_POST
@@ -100,7 +99,7 @@ def accept(request: HttpRequest, access_pk: int) -> HttpResponse:
         raise Http404("Somebody else is adding this host.")
     remote.accept_key(access, fingerprint=request.POST.get("fingerprint", ""), user=user)
     remote.ask_check(access, user=user)
-    return _checks(request, access) if _is_htmx(request) else _back(access)
+    return _checks(request, access) if is_htmx(request) else _back(access)
 
 
 @require_http_methods(["GET", "POST"])
@@ -146,7 +145,7 @@ def _way(request: HttpRequest, access: RemoteAccess, **context: Any) -> HttpResp
 def test_way(request: HttpRequest, pk: int) -> HttpResponse:
     user, access = _user(request), _access(pk)
     remote.ask_check(access, user=user)
-    return _checks(request, access) if _is_htmx(request) else _back(access)
+    return _checks(request, access) if is_htmx(request) else _back(access)
 
 
 @require_POST
@@ -172,10 +171,6 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _access(host_pk: int) -> RemoteAccess:
     return get_object_or_404(RemoteAccess.objects.select_related("host"), host_id=host_pk)
-
-
-def _is_htmx(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"
 
 
 def _checks(request: HttpRequest, access: RemoteAccess) -> HttpResponse:

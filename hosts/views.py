@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.asking import is_htmx, user_of
 from accounts.models import User
 from accounts.roles import require_role
 from hosts import services
@@ -15,14 +14,6 @@ from hosts.forms import HostForm
 from hosts.gpus import ask_gpus
 from hosts.models import Host
 from hosts.queries import host_context, host_shown, hosts_shown
-
-
-def _user(request: HttpRequest) -> User:
-    return cast(User, request.user)
-
-
-def _is_htmx(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"
 
 
 def _shown(pk: int) -> Host:
@@ -61,8 +52,8 @@ def host(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def probe(request: HttpRequest, pk: int) -> HttpResponse:
-    services.ask_probe(get_object_or_404(Host, pk=pk), user=_user(request))
-    if not _is_htmx(request):
+    services.ask_probe(get_object_or_404(Host, pk=pk), user=user_of(request))
+    if not is_htmx(request):
         return redirect("hosts:host", pk=pk)
     is_card = request.headers.get("HX-Target") == f"host-{pk}"
     template = "hosts/_host.html" if is_card else "hosts/_head.html"
@@ -84,10 +75,10 @@ def use(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _switched(request: HttpRequest, pk: int, *, is_enabled: bool) -> HttpResponse:
     host = get_object_or_404(Host, pk=pk)
-    services.set_host_enabled(host, is_enabled=is_enabled, user=_user(request))
+    services.set_host_enabled(host, is_enabled=is_enabled, user=user_of(request))
     if is_enabled:
-        services.ask_probe(host, user=_user(request))
-    if not _is_htmx(request):
+        services.ask_probe(host, user=user_of(request))
+    if not is_htmx(request):
         return redirect("hosts:host", pk=pk)
     context = {"host": _shown(pk), "viewer": request.user, "is_asked": is_enabled}
     return render(request, "hosts/_head.html", context)
@@ -96,7 +87,7 @@ def _switched(request: HttpRequest, pk: int, *, is_enabled: bool) -> HttpRespons
 @require_POST
 def change(request: HttpRequest, pk: int) -> HttpResponse:
     shown = get_object_or_404(Host, pk=pk)
-    require_role(_user(request), User.Role.ADMIN)
+    require_role(user_of(request), User.Role.ADMIN)
     form = HostForm(request.POST, instance=Host(pk=pk))
     if form.is_valid():
         wanted = form.cleaned_data
@@ -106,7 +97,7 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
             samples=wanted["samples_path"],
             models=wanted["models_path"],
             is_enabled=wanted["is_enabled"],
-            user=_user(request),
+            user=user_of(request),
         )
         form = HostForm(instance=shown)
     return _form(request, form, pk)
@@ -116,7 +107,7 @@ def _form(request: HttpRequest, form: HostForm, pk: int) -> HttpResponse:
     """The settings after a save: the part for htmx, the whole page for a plain form."""
     status = 400 if form.errors else 200
     context = {"form": form, "saved": not form.errors, "viewer": request.user}
-    if _is_htmx(request):
+    if is_htmx(request):
         context["host"] = _shown(pk)
         return render(request, "hosts/_settings.html", context, status=status)
     page = {"nav": "hosts", "socket_path": f"/ws/hosts/{pk}/", **host_context(_shown(pk))}

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
-from django_htmx.http import HttpResponseClientRedirect
 
-from accounts.models import User
+from accounts.asking import is_htmx, send_to, user_of
 from jobs import services
 from jobs.models import Job
 from jobs.queries import JobFilter, job_list, job_shown, log_tail, log_text
-
-
-def _user(request: HttpRequest) -> User:
-    return cast(User, request.user)
-
-
-def _is_htmx(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"
 
 
 def _shown(pk: int) -> Job:
@@ -62,8 +51,8 @@ def job(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    services.cancel_job(get_object_or_404(Job, pk=pk), user=_user(request))
-    if not _is_htmx(request):
+    services.cancel_job(get_object_or_404(Job, pk=pk), user=user_of(request))
+    if not is_htmx(request):
         return redirect("jobs:job", pk=pk)
     is_row = request.headers.get("HX-Target") == f"job-{pk}"
     template = "jobs/_job.html" if is_row else "jobs/_head.html"
@@ -72,9 +61,8 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def retry(request: HttpRequest, pk: int) -> HttpResponse:
-    again = services.retry_job(_shown(pk), user=_user(request))
-    answer = redirect("jobs:job", pk=again.pk)
-    return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer
+    again = services.retry_job(_shown(pk), user=user_of(request))
+    return send_to(request, "jobs:job", pk=again.pk)
 
 
 @require_GET

@@ -7,14 +7,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRedirect
 
 from abm.notify import services
 from abm.notify.models import CHOSEN, NotifyTarget
 from abm.notify.queries import list_context
+from accounts.asking import is_htmx, send_to, user_of
 from accounts.models import User
 from accounts.roles import require_role
-from accounts.views import user_of
 
 
 @require_GET
@@ -69,9 +68,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _to_targets(request: HttpRequest) -> HttpResponse:
     """htmx follows a redirect by itself, so it is told to load the page."""
-    answer = redirect("notify:targets")
-    is_htmx = request.headers.get("HX-Request") == "true"
-    return HttpResponseClientRedirect(answer.url) if is_htmx else answer
+    return send_to(request, "notify:targets")
 
 
 def _wish(request: HttpRequest) -> services.Wish:
@@ -100,6 +97,6 @@ def _form(request: HttpRequest, target: NotifyTarget) -> HttpResponse:
 
 
 def _list(request: HttpRequest) -> HttpResponse:
-    if request.headers.get("HX-Request") != "true":
+    if not is_htmx(request):
         return redirect("notify:targets")
     return render(request, "abm/notify/_list.html", {**list_context(), "viewer": request.user})

@@ -10,8 +10,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from accounts.asking import user_of
 from accounts.sign_in.reset import ask_reset, person_of, require_mail, reset_password, set_mail
-from accounts.views import user_of
 
 
 @require_http_methods(["GET", "POST"])

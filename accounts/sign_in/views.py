@@ -16,6 +16,7 @@ from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts.asking import user_of
 from accounts.audit import note
 from accounts.forms import SignInForm
 from accounts.models import User
@@ -25,7 +26,6 @@ from accounts.sign_in import sessions
 from accounts.sign_in.link import person_of
 from accounts.sign_in.oidc import PROVIDER
 from accounts.sign_in.reset import may_reset
-from accounts.views import user_of
 
 
 def may_use_passkeys(request: HttpRequest) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRedirect
 
+from accounts.asking import is_htmx, send_to, user_of
 from accounts.models import User
 from accounts.roles import require_host, require_role
 from catalog.exporting import catalog_of
@@ -27,19 +27,6 @@ from jobs.models import Job
 
 TABS = {"build": "Build it", "file": "From a file", "image": "An image there is"}
 JOBS_SHOWN = 5
-
-
-def _user(request: HttpRequest) -> User:
-    return cast(User, request.user)
-
-
-def _is_htmx(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"
-
-
-def _to(request: HttpRequest, name: str, *, pk: int) -> HttpResponse:
-    answer = redirect(name, pk=pk)
-    return HttpResponseClientRedirect(answer.url) if _is_htmx(request) else answer
 
 
 def _page(request: HttpRequest, tab: str, status: int = 200, **bound: forms.Form) -> HttpResponse:
@@ -62,53 +49,53 @@ def _page(request: HttpRequest, tab: str, status: int = 200, **bound: forms.Form
         **bound,
     }
     for name in ("build_form", "examine_form", "path_form"):
-        narrowed(context[name], _user(request))
-    template = "engines/sources/_add.html" if _is_htmx(request) else "engines/sources/add.html"
+        narrowed(context[name], user_of(request))
+    template = "engines/sources/_add.html" if is_htmx(request) else "engines/sources/add.html"
     return render(request, template, context, status=status)
 
 
 @require_GET
 def add(request: HttpRequest) -> HttpResponse:
-    require_role(_user(request), User.Role.OPERATOR)
+    require_role(user_of(request), User.Role.OPERATOR)
     tab = request.GET.get("tab", "")
-    return _page(request, tab if tab in TABS else "build" if _user(request).is_admin else "file")
+    return _page(request, tab if tab in TABS else "build" if user_of(request).is_admin else "file")
 
 
 @require_POST
 def build(request: HttpRequest) -> HttpResponse:
-    require_role(_user(request), User.Role.ADMIN)
+    require_role(user_of(request), User.Role.ADMIN)
     form = BuildForm(request.POST, auto_id="build-%s")
     if not form.is_valid():
         return _page(request, "build", 400, build_form=form)
     host = form.cleaned_data["host"]
     job = services.build_image(
-        form.recipe(), image=form.image_name(), host=host, user=_user(request)
+        form.recipe(), image=form.image_name(), host=host, user=user_of(request)
     )
-    return _to(request, "jobs:job", pk=job.pk)
+    return send_to(request, "jobs:job", pk=job.pk)
 
 
 @require_POST
 def examine(request: HttpRequest) -> HttpResponse:
-    require_role(_user(request), User.Role.OPERATOR)
+    require_role(user_of(request), User.Role.OPERATOR)
     form = ExamineForm(request.POST, auto_id="examine-%s")
     if not form.is_valid():
         return _page(request, "image", 400, examine_form=form)
     data = form.cleaned_data
     job = services.examine_image(
-        data["image"], host=data["host"], user=_user(request), asking=form.asking()
+        data["image"], host=data["host"], user=user_of(request), asking=form.asking()
     )
-    return _to(request, "jobs:job", pk=job.pk)
+    return send_to(request, "jobs:job", pk=job.pk)
 
 
 @require_POST
 def load(request: HttpRequest) -> HttpResponse:
-    require_role(_user(request), User.Role.ADMIN)
+    require_role(user_of(request), User.Role.ADMIN)
     form = PathForm(request.POST, auto_id="path-%s")
     if not form.is_valid():
         return _page(request, "file", 400, path_form=form)
     data = form.cleaned_data
-    job = services.load_path(data["path"], host=data["host"], user=_user(request))
-    return _to(request, "jobs:job", pk=job.pk)
+    job = services.load_path(data["path"], host=data["host"], user=user_of(request))
+    return send_to(request, "jobs:job", pk=job.pk)
 
 
 @require_POST
@@ -118,7 +105,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         request.POST.get("name", ""),
         size=int(size) if size.isdecimal() and len(size) < 16 else 0,
         host=get_object_or_404(Host, pk=int(host) if host.isdecimal() else 0),
-        user=_user(request),
+        user=user_of(request),
     )
     return JsonResponse({"token": made.token, "received": 0}, status=201)
 
@@ -126,7 +113,7 @@ def upload(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def part(request: HttpRequest, token: str) -> HttpResponse:
     """GET tells how many bytes are here; POST adds a part at `?offset=`."""
-    wanted = uploading.read_upload(token, user=_user(request))
+    wanted = uploading.read_upload(token, user=user_of(request))
     if request.method == "GET":
         return JsonResponse({"received": wanted.received})
     offset = request.GET.get("offset", "")
@@ -137,14 +124,14 @@ def part(request: HttpRequest, token: str) -> HttpResponse:
 
 @require_POST
 def finish(request: HttpRequest, token: str) -> HttpResponse:
-    wanted = uploading.read_upload(token, user=_user(request))
-    job = uploading.finish_upload(wanted, user=_user(request))
+    wanted = uploading.read_upload(token, user=user_of(request))
+    job = uploading.finish_upload(wanted, user=user_of(request))
     return JsonResponse({"url": redirect("jobs:job", pk=job.pk).url})
 
 
 @require_http_methods(["GET", "POST"])
 def register_image(request: HttpRequest) -> HttpResponse:
-    require_role(_user(request), User.Role.OPERATOR)
+    require_role(user_of(request), User.Role.OPERATOR)
     asked = request.POST if request.method == "POST" else request.GET
     known = register.known_of(asked.get("job", ""), image=asked.get("image", "")[:400])
     form = RegisterForm(request.POST or None, initial=known.initial)
@@ -154,10 +141,10 @@ def register_image(request: HttpRequest) -> HttpResponse:
             image=form.cleaned_data["image"],
             needs_gpu=form.cleaned_data["needs_gpu"],
             known=known,
-            user=_user(request),
+            user=user_of(request),
         )
         messages.success(request, f"{variant.entry} is in the catalog now.")
-        return _to(request, "catalog:entry", pk=variant.entry_id)
+        return send_to(request, "catalog:entry", pk=variant.entry_id)
     context = {
         "nav": "catalog",
         "viewer": request.user,
@@ -165,28 +152,28 @@ def register_image(request: HttpRequest) -> HttpResponse:
         "form": form,
         "known": known,
     }
-    template = "_register.html" if _is_htmx(request) else "register.html"
+    template = "_register.html" if is_htmx(request) else "register.html"
     status = 400 if form.errors else 200
     return render(request, f"engines/sources/{template}", context, status=status)
 
 
 @require_http_methods(["GET", "POST"])
 def push(request: HttpRequest, pk: int) -> HttpResponse:
-    require_role(_user(request), User.Role.OPERATOR)
+    require_role(user_of(request), User.Role.OPERATOR)
     variant = get_object_or_404(Variant.objects.select_related("entry"), pk=pk)
     form = PushForm(request.POST or None, auto_id="push-%s")
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
-        job = services.push_image(variant, to=data["to"], host=data["host"], user=_user(request))
-        return _to(request, "jobs:job", pk=job.pk)
+        job = services.push_image(variant, to=data["to"], host=data["host"], user=user_of(request))
+        return send_to(request, "jobs:job", pk=job.pk)
     context = {
         "nav": "catalog",
         "viewer": request.user,
         "socket_path": "/ws/page/",
-        "form": narrowed(form, _user(request)),
+        "form": narrowed(form, user_of(request)),
         "variant": variant,
     }
-    template = "_push.html" if _is_htmx(request) else "push.html"
+    template = "_push.html" if is_htmx(request) else "push.html"
     status = 400 if form.errors else 200
     return render(request, f"engines/sources/{template}", context, status=status)
 
@@ -194,7 +181,7 @@ def push(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def export(request: HttpRequest, entry_pk: int) -> HttpResponse:
     """The entry as a catalog of its own, as a file."""
-    require_role(_user(request), User.Role.OPERATOR)
+    require_role(user_of(request), User.Role.OPERATOR)
     entry = get_object_or_404(CatalogEntry, pk=entry_pk)
     answer = HttpResponse(catalog_of(entry), content_type="application/yaml; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="{entry.name}.catalog.yaml"'
@@ -204,24 +191,24 @@ def export(request: HttpRequest, entry_pk: int) -> HttpResponse:
 @require_POST
 def save(request: HttpRequest, pk: int) -> HttpResponse:
     engine = get_object_or_404(Engine.objects.select_related("host"), pk=pk)
-    job = services.save_image(engine, user=_user(request))
-    return _to(request, "jobs:job", pk=job.pk)
+    job = services.save_image(engine, user=user_of(request))
+    return send_to(request, "jobs:job", pk=job.pk)
 
 
 @require_POST
 def copy(request: HttpRequest, pk: int) -> HttpResponse:
     engine = get_object_or_404(Engine.objects.select_related("host"), pk=pk)
-    require_role(_user(request), User.Role.OPERATOR, host=engine.host_id)
+    require_role(user_of(request), User.Role.OPERATOR, host=engine.host_id)
     chosen = request.POST.get("to", "")
     to = get_object_or_404(Host, pk=int(chosen) if chosen.isdecimal() else 0)
-    job = services.copy_image(engine, to=to, user=_user(request))
-    return _to(request, "jobs:job", pk=job.pk)
+    job = services.copy_image(engine, to=to, user=user_of(request))
+    return send_to(request, "jobs:job", pk=job.pk)
 
 
 @require_GET
 def saved(request: HttpRequest, job_pk: int) -> HttpResponseBase:
     """The file that a job has saved an image to."""
-    require_role(_user(request), User.Role.OPERATOR)
+    require_role(user_of(request), User.Role.OPERATOR)
     job = get_object_or_404(Job, pk=job_pk, action=Job.Action.SAVE)
-    require_host(_user(request), job.host_id)
+    require_host(user_of(request), job.host_id)
     return saved_image(job)
