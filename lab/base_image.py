@@ -6,13 +6,10 @@ so that pip works in it wherever it works here.
 
 from __future__ import annotations
 
-import gzip
-import os
-import subprocess
-import tempfile
 from pathlib import Path
 
-from lab.place import LabError, program
+from lab.debian import LEFT_OUT, debian_with
+from lab.place import LabError
 from lab.pushing import Image, Layer, Pusher, digest_of
 
 NAME, TAG = "library/python", "3.11-slim"
@@ -20,8 +17,6 @@ KEY = "abm.lab.key"
 """Label of every image of the lab: a digest of what it was made from."""
 PACKAGES = "ca-certificates,passwd,python-is-python3,python3,python3-pip,python3-venv"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
-BUILD_SECONDS = 240
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -50,30 +45,7 @@ def wanted_key() -> str:
 
 
 def _bootstrap() -> bytes:
-    """Debian as a gzipped tar. Raises LabError with mmdebstrap's last lines."""
-    with tempfile.TemporaryDirectory(prefix="abm-lab-") as folder:
-        tar = Path(folder) / "base.tar"
-        command = [
-            program("mmdebstrap"),
-            "--variant=minbase",
-            f"--include={PACKAGES}",
-            *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
-            "--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/apt/* $1/var/log/*",
-        ]
-        if CERTIFICATES.is_file():
-            command.append(f"--customize-hook=copy-in {CERTIFICATES} {CERTIFICATES.parent}")
-        try:
-            subprocess.run(
-                [*command, "bookworm", str(tar)],
-                check=True,
-                capture_output=True,
-                text=True,
-                timeout=BUILD_SECONDS,
-                env={**os.environ, "TMPDIR": folder, "SOURCE_DATE_EPOCH": "0"},
-            )
-        except subprocess.CalledProcessError as error:
-            last = "\n".join(error.stderr.splitlines()[-8:])
-            raise LabError(f"mmdebstrap could not make the base image:\n{last}") from error
-        except subprocess.TimeoutExpired as error:
-            raise LabError(f"mmdebstrap did not end in {BUILD_SECONDS} s.") from error
-        return gzip.compress(tar.read_bytes(), compresslevel=1, mtime=0)
+    """Debian with Python. Raises LabError."""
+    trusts = f"--customize-hook=copy-in {CERTIFICATES} {CERTIFICATES.parent}"
+    options = [trusts] if CERTIFICATES.is_file() else []
+    return debian_with(PACKAGES, options, made="the base image")

@@ -7,14 +7,9 @@ with arguments. The versions are Debian's, whatever their tags say.
 
 from __future__ import annotations
 
-import gzip
-import os
-import subprocess
-import tempfile
-from pathlib import Path
-
-from lab.base_image import KEY, LEFT_OUT, PATH
-from lab.place import LabError, program
+from lab.base_image import KEY, PATH
+from lab.debian import debian_with
+from lab.place import LabError
 from lab.pushing import Image, Layer, Pusher, digest_of
 from lab.steps import step
 
@@ -25,7 +20,6 @@ IMAGES = {
 }
 """Repository -> tag of the compose file, entrypoint, command."""
 BASE = "lab/servers"
-BUILD_SECONDS = 300
 POSTGRES = """#!/bin/bash
 # What Docker Hub's docker-entrypoint.sh does, as far as abm's compose file needs it.
 set -euo pipefail
@@ -96,31 +90,10 @@ def _base(pusher: Pusher) -> Image:
 
 
 def _bootstrap() -> bytes:
-    """Debian with both servers as a gzipped tar. Raises LabError with mmdebstrap's last lines."""
-    with tempfile.TemporaryDirectory(prefix="abm-lab-") as folder:
-        tar = Path(folder) / "stack.tar"
-        command = [
-            program("mmdebstrap"),
-            "--variant=minbase",
-            f"--include={PACKAGES}",
-            "--aptopt=APT::Install-Recommends false",
-            *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
-            # The package's own cluster: the image makes one of its own.
-            "--customize-hook=rm -rf $1/var/lib/postgresql/*",
-            "--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/apt/* $1/var/log/*",
-        ]
-        try:
-            subprocess.run(
-                [*command, "bookworm", str(tar)],
-                check=True,
-                capture_output=True,
-                text=True,
-                timeout=BUILD_SECONDS,
-                env={**os.environ, "TMPDIR": folder, "SOURCE_DATE_EPOCH": "0"},
-            )
-        except subprocess.CalledProcessError as error:
-            last = "\n".join(error.stderr.splitlines()[-8:])
-            raise LabError(f"mmdebstrap could not make the images of the stack:\n{last}") from error
-        except subprocess.TimeoutExpired as error:
-            raise LabError(f"mmdebstrap did not end in {BUILD_SECONDS} s.") from error
-        return gzip.compress(tar.read_bytes(), compresslevel=1, mtime=0)
+    """Debian with both servers. Raises LabError."""
+    options = [
+        "--aptopt=APT::Install-Recommends false",
+        # The package's own cluster: the image makes one of its own.
+        "--customize-hook=rm -rf $1/var/lib/postgresql/*",
+    ]
+    return debian_with(PACKAGES, options, made="the images of the stack")
