@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from engines import host_work, recovery, storage_work, updates, variant_sizes, work
+from engines import host_work, recovery, storage_work, trial_results, updates, variant_sizes, work
 from engines.sources import places
 
 
@@ -39,6 +39,11 @@ def run_host_job(job_id: int) -> None:
 @shared_task(name="engines.tidy_files")
 def tidy_files() -> None:
     places.tidy()
+
+
+@shared_task(name="engines.tidy_trials")
+def tidy_trials() -> None:
+    trial_results.tidy()
 
 
 @shared_task(name="engines.read_storage")

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
-from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
 from accounts.refused import Refused
 from engines.idle import end_use
 from engines.models import Trial
+from engines.trial_models import trials_folder
 from engines.trials import Answer, Call, seconds_of
 
 KEPT_PER_PERSON = 10
-
-
-def trials_folder() -> Path:
-    return Path(settings.DATA_DIR) / "trials"
+LEFT_SECONDS = 3_600
+"""A recording is there a moment before its row."""
 
 
 def keep(call: Call, answer: Answer) -> Trial:
@@ -76,16 +76,24 @@ def _write_audio(content: bytes) -> str:
 
 def _forget_old(call: Call) -> None:
     mine = Trial.objects.filter(engine=call.engine, user=call.user).order_by("-pk")
-    old = list(mine.values_list("pk", "audio")[KEPT_PER_PERSON:])
-    Trial.objects.filter(pk__in=[pk for pk, _ in old]).delete()
-    for _, audio in old:
-        if audio:
-            (trials_folder() / audio).unlink(missing_ok=True)
+    old = list(mine.values_list("pk", flat=True)[KEPT_PER_PERSON:])
+    if old:
+        Trial.objects.filter(pk__in=old).delete()
+
+
+def tidy() -> None:
+    """Delete recordings that no row knows: of a process that was killed, of before a restore."""
+    known = set(Trial.objects.exclude(audio="").values_list("audio", flat=True))
+    before = time.time() - LEFT_SECONDS
+    for path in trials_folder().glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
+            if path.name not in known and path.stat().st_mtime < before:
+                path.unlink()
 
 
 def trial_audio(trial: Trial, *, user: User) -> Path:
     """The WAV of one's own trial; Refused 404 for somebody else's or one that is gone."""
-    path = trials_folder() / trial.audio
-    if trial.user_id != user.pk or not trial.audio or not path.is_file():
+    path = trial.path
+    if trial.user_id != user.pk or path is None or not path.is_file():
         raise Refused("TRIAL_NOT_FOUND", "That recording is no longer kept.", status=404)
     return path

@@ -89,10 +89,10 @@ def free_bytes(folder: Path) -> int:
 
 
 def tidy() -> int:
-    """Delete uploads and saved images that are a day old; how many those were."""
+    """Delete uploads, saved images and fetched sources that are a day old; how many those were."""
     before = time.time() - KEPT_SECONDS
     deleted = 0
-    for place in (*_rows("uploads"), *_rows("saved")):
+    for place in (*_rows("uploads"), *_rows("saved"), *_rows("builds")):
         try:
             if place.stat().st_mtime >= before:
                 continue

@@ -492,12 +492,15 @@ def test_what_is_a_day_old_is_deleted(docker: Host, folder: Path) -> None:
     upload = uploading.start_upload("x.tar", size=1, host=docker, user=make_user())
     saved = places.new_saved_file("Thing:1")
     saved.touch()
+    fetched = places.workspace() / "of-a-worker-that-was-killed"
+    fetched.mkdir()
     assert places.tidy() == 0
     old = time.time() - 90_000
-    for place in (upload.file.parent, saved):
+    for place in (upload.file.parent, saved, fetched):
         os.utime(place, (old, old))
 
-    assert places.tidy() == 2
+    assert places.tidy() == 3
+    assert not fetched.exists()
     assert not saved.exists()
     assert not upload.file.exists()
 

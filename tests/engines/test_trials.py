@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
+from accounts.services import remove_user
 from engines import trial_results, trials
 from engines.models import Engine, Trial
 from tests.engines.factories import make_engine
@@ -32,17 +36,23 @@ def texts(user: User) -> list[str]:
     return [row.request["text"] for row in rows]
 
 
-def test_the_eleventh_takes_the_place_of_the_first(settings: Settings, tmp_path: Path) -> None:
+def recordings() -> set[str]:
+    return {file.name for file in trial_results.trials_folder().iterdir()}
+
+
+def test_the_eleventh_takes_the_place_of_the_first(
+    settings: Settings, tmp_path: Path, django_capture_on_commit_callbacks: Any
+) -> None:
     settings.DATA_DIR = tmp_path
     engine, ada, olga = make_engine(), make_user("admin"), make_user("operator")
     kept = spoken(engine, olga, 0)
 
-    made = [spoken(engine, ada, number) for number in range(12)]
+    with django_capture_on_commit_callbacks(execute=True):
+        made = [spoken(engine, ada, number) for number in range(12)]
 
     assert texts(ada) == [f"Text {number}" for number in range(2, 12)]
     assert texts(olga) == ["Text 0"]
-    there = {file.name for file in trial_results.trials_folder().iterdir()}
-    assert there == {kept.audio, *(trial.audio for trial in made[2:])}
+    assert recordings() == {kept.audio, *(trial.audio for trial in made[2:])}
 
 
 def test_nobody_waits_for_more_questions_than_a_try_needs(
@@ -74,3 +84,61 @@ def test_an_answer_without_end_is_given_up(
     assert answer.status_code == 502
     assert "answered with more than 0.01 MB" in answer.content.decode()
     assert not Trial.objects.exists()
+
+
+def test_recordings_go_with_the_person_who_made_them(
+    settings: Settings, tmp_path: Path, django_capture_on_commit_callbacks: Any
+) -> None:
+    settings.DATA_DIR = tmp_path
+    engine, ada, olga = make_engine(), make_user("admin"), make_user("operator")
+    spoken(engine, olga, 1)
+    stays = spoken(engine, ada, 2)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        remove_user(olga, user=ada)
+
+    assert recordings() == {stays.audio}
+
+
+def test_recordings_go_with_their_engine(
+    settings: Settings, tmp_path: Path, django_capture_on_commit_callbacks: Any
+) -> None:
+    settings.DATA_DIR = tmp_path
+    engine, ada = make_engine(), make_user("admin")
+    spoken(engine, ada, 1)
+    stays = spoken(make_engine(), ada, 2)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        engine.delete()
+
+    assert recordings() == {stays.audio}
+
+
+def test_a_recording_stays_when_its_row_is_not_deleted_after_all(
+    settings: Settings, tmp_path: Path, django_capture_on_commit_callbacks: Any
+) -> None:
+    settings.DATA_DIR = tmp_path
+    stays = spoken(make_engine(), make_user("admin"), 1)
+
+    with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
+        stays.delete()
+        transaction.set_rollback(True)
+
+    assert recordings() == {stays.audio}
+
+
+def test_recordings_that_no_row_knows_are_deleted_after_a_while(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path
+    known = spoken(make_engine(), make_user("admin"), 1)
+    left, new = (trial_results.trials_folder() / name for name in ("left.wav", "new.wav"))
+    for path in (left, new, known.path):
+        path.write_bytes(b"RIFF")
+    old = time.time() - 2 * trial_results.LEFT_SECONDS
+    for path in (left, known.path):
+        os.utime(path, (old, old))
+
+    trial_results.tidy()
+
+    assert recordings() == {known.audio, "new.wav"}
