@@ -20,7 +20,14 @@ from accounts.refused import Refused
 from accounts.rest import VariantId, endpoint, person
 from accounts.roles import require_role
 from engines.api_naming import engine_of
-from engines.client import CONNECT_SECONDS, read_refusal, shared_transport
+from engines.client import (
+    CONNECT_SECONDS,
+    MAX_REFUSAL_BYTES,
+    AnswerTooLong,
+    read_refusal,
+    shared_transport,
+    whole_answer,
+)
 from engines.idle import begin_use, end_use
 from engines.links.way import reached
 from engines.models import Engine
@@ -72,8 +79,7 @@ async def send(passing: Passing) -> httpx.Response:
     except httpx.HTTPError as error:
         raise Refused("ENGINE_UNREACHABLE", f"{engine} stopped answering.", status=502) from error
     if response.is_error:
-        await response.aread()
-        refused = read_refusal(response)
+        refused = read_refusal(await _whole_refusal(engine, response))
         status = refused.status if refused.status in PASSED_ON else 502
         raise Refused(
             "ENGINE_REFUSED",
@@ -82,6 +88,20 @@ async def send(passing: Passing) -> httpx.Response:
             error=refused.message,
         )
     return response
+
+
+async def _whole_refusal(engine: Engine, response: httpx.Response) -> httpx.Response:
+    """Read to its end, which frees the connection. Raises Refused for one without end."""
+    try:
+        return await whole_answer(response, most=MAX_REFUSAL_BYTES)
+    except (AnswerTooLong, httpx.HTTPError) as error:
+        raise Refused(
+            "ENGINE_REFUSED",
+            f"{engine} refused with status {response.status_code} and said too much or too little.",
+            status=502,
+        ) from error
+    finally:
+        await response.aclose()
 
 
 async def pieces(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
@@ -16,6 +17,10 @@ from hosts.tls import tls
 
 CONNECT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 200_000_000
+"""Of what an engine makes."""
+MAX_WORDS_BYTES = 10_000_000
+"""Of what it says of itself."""
+MAX_REFUSAL_BYTES = 100_000
 MAX_PROBE_CHARACTERS = 100_000
 
 Shape = TypeVar("Shape", Health, ModelList)
@@ -35,6 +40,62 @@ class EngineRefused(EngineFailed):
     def __init__(self, message: str, *, status: int, detail: str = "") -> None:
         super().__init__(message, detail=detail)
         self.status = status
+
+
+class AnswerTooLong(EngineFailed):
+    """The engine's answer was longer than abm reads."""
+
+    code = "ENGINE_ANSWER_TOO_LONG"
+
+    def __init__(self, path: str, most: int) -> None:
+        super().__init__(
+            f"It answered {path} with more than {most / 1e6:g} MB. What listens there may be "
+            "something else than an engine."
+        )
+
+
+class Body:
+    """An answer's body as far as it has come."""
+
+    def __init__(self, response: httpx.Response, *, most: int) -> None:
+        self._response, self._most = response, most
+        self._content = bytearray()
+
+    def take(self, piece: bytes) -> None:
+        """One more piece. Raises AnswerTooLong."""
+        self._content += piece
+        if len(self._content) > self._most:
+            raise AnswerTooLong(self._response.url.path, self._most)
+
+    def whole(self) -> httpx.Response:
+        """The answer with its body read."""
+        kind = {"content-type": self._response.headers.get("content-type", "")}
+        return httpx.Response(
+            self._response.status_code, headers=kind, content=bytes(self._content)
+        )
+
+
+def ask(
+    http: httpx.Client, method: str, path: str, *, seconds: float, most: int, **values: Any
+) -> httpx.Response:
+    """The whole answer, within `seconds`. Raises httpx.HTTPError and AnswerTooLong."""
+    until = time.monotonic() + seconds
+    limits = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
+    with http.stream(method, path, timeout=limits, **values) as response:
+        body = Body(response, most=most)
+        for piece in response.iter_bytes():
+            body.take(piece)
+            if time.monotonic() > until:
+                raise httpx.ReadTimeout("The answer comes too slowly.", request=response.request)
+        return body.whole()
+
+
+async def whole_answer(response: httpx.Response, *, most: int) -> httpx.Response:
+    """The answer with its body read. Raises httpx.HTTPError and AnswerTooLong."""
+    body = Body(response, most=most)
+    async for piece in response.aiter_bytes():
+        body.take(piece)
+    return body.whole()
 
 
 @cache
@@ -121,12 +182,14 @@ class EngineClient:
 
     def post(self, path: str, *, timeout: float, **body: Any) -> httpx.Response:
         """Any other call of the contract."""
-        return self._ask("POST", path, timeout=timeout, **body)
+        return self._ask("POST", path, timeout=timeout, most=MAX_ANSWER_BYTES, **body)
 
-    def _ask(self, method: str, path: str, *, timeout: float, **body: Any) -> httpx.Response:
-        limits = httpx.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout))
+    def _ask(
+        self, method: str, path: str, *, timeout: float, most: int | None = None, **body: Any
+    ) -> httpx.Response:
+        most = most or MAX_WORDS_BYTES
         try:
-            response = self._http.request(method, path, timeout=limits, **body)
+            response = ask(self._http, method, path, seconds=timeout, most=most, **body)
         except httpx.TimeoutException as error:
             raise EngineUnreachable(f"It did not answer {path} within {timeout:g} s.") from error
         except httpx.HTTPError as error:

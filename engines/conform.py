@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
+from engines.client import MAX_WORDS_BYTES, ask
 from engines.conform_asking import Asker, Finding, Said, missing
 from engines.conform_types import BY_TYPE, smallest_call
 from engines.contract import Health, ModelList
@@ -169,9 +170,12 @@ class Examination:
 
 
 def examine(url: str, *, shut_down: bool = False) -> Iterator[Finding]:
-    """Each finding for the engine at `url`; httpx.HTTPError if nothing answers there at all."""
+    """Each finding for the engine at `url`.
+
+    Raises httpx.HTTPError if nothing answers there at all, AnswerTooLong if that has no end.
+    """
     with httpx.Client(base_url=url, verify=tls(), trust_env=False) as http:
-        http.get("/health", timeout=END_SECONDS)
+        ask(http, "GET", "/health", seconds=END_SECONDS, most=MAX_WORDS_BYTES)
         examination = Examination(Asker(http))
         yield from examination.run()
         if shut_down:

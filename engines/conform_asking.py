@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from engines.client import MAX_ANSWER_BYTES, AnswerTooLong, ask
 from engines.functional import PHRASE_FILE
 
 LOAD_SECONDS = 300
@@ -61,8 +62,8 @@ class Asker:
         """The answer; never raises, so that one broken call does not end the examination."""
         seconds = LOAD_SECONDS if path == "/load" else CALL_SECONDS
         try:
-            answer = self._http.request(method, path, timeout=seconds, **body)
-        except httpx.HTTPError as error:
+            answer = ask(self._http, method, path, seconds=seconds, most=MAX_ANSWER_BYTES, **body)
+        except (httpx.HTTPError, AnswerTooLong) as error:
             return Said(0, text=f"no answer: {error or type(error).__name__}")
         kind = answer.headers.get("content-type", "")
         return Said(answer.status_code, answer.content, kind, answer.text[:SHOWN])

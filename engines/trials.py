@@ -19,9 +19,11 @@ from accounts.roles import require_role
 from engines.client import (
     CONNECT_SECONDS,
     MAX_ANSWER_BYTES,
+    AnswerTooLong,
     EngineRefused,
     read_refusal,
     shared_transport,
+    whole_answer,
 )
 from engines.functional import default_language
 from engines.idle import begin_use
@@ -248,18 +250,15 @@ async def _asked(call: Call) -> httpx.Response:
         timeout=httpx.Timeout(settings.ENGINE_HTTP_TIMEOUT, connect=CONNECT_SECONDS),
     )
     async with asking as response:
-        body = bytearray()
-        async for piece in response.aiter_bytes():
-            body += piece
-            if len(body) > MAX_ANSWER_BYTES:
-                raise Refused(
-                    "ENGINE_ANSWER_TOO_LONG",
-                    f"{call.engine} answered with more than {MAX_ANSWER_BYTES / 1e6:g} MB, "
-                    "which abm does not keep. Try a shorter text.",
-                    status=502,
-                )
-    kind = {"content-type": response.headers.get("content-type", "")}
-    return httpx.Response(response.status_code, headers=kind, content=bytes(body))
+        try:
+            return await whole_answer(response, most=MAX_ANSWER_BYTES)
+        except AnswerTooLong as error:
+            raise Refused(
+                AnswerTooLong.code,
+                f"{call.engine} answered with more than {MAX_ANSWER_BYTES / 1e6:g} MB, "
+                "which abm does not keep. Try a shorter text.",
+                status=502,
+            ) from error
 
 
 def _refusal(call: Call, refused: EngineRefused) -> Refused:

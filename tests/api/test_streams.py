@@ -14,7 +14,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.conf import settings as django_settings
 
 from abm.asgi import make_application
-from engines import log_stream
+from engines import api_through, log_stream
 from engines.client import shared_transport
 from engines.functional import PHRASE_FILE
 from engines.models import Engine
@@ -24,7 +24,7 @@ from hosts.runners.registry import RUNNERS
 from jobs.models import Job
 from tests.api.conftest import Program, program_of
 from tests.engines.factories import make_engine, make_host
-from tests.engines.speaking import speaking_engine
+from tests.engines.speaking import endless_engine, speaking_engine
 from tests.pages.factories import make_job, make_user
 
 LONG = 5.0
@@ -224,6 +224,22 @@ def test_an_engine_that_is_gone_is_a_502_in_words(key: str) -> None:
         await until(is_free)
 
     async_to_sync(scene)()
+
+
+def test_a_refusal_without_end_is_not_read_on(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_through, "MAX_REFUSAL_BYTES", 1_000)
+    with endless_engine(status=500) as endless:
+        host = make_host(host_id="local")
+        make_engine(host=host, name="voice", state=Engine.State.RUNNING, url=endless.url)
+
+        async def scene() -> None:
+            talk = call(make_application(), key, "POST", "/api/engines/voice/generate")
+            assert await ask(talk, b"{}") == 502
+            assert json.loads(await whole(talk))["detail"].startswith("[ENGINE_REFUSED]")
+            await until(is_free)
+            await shared_transport().aclose()
+
+        async_to_sync(scene)()
 
 
 def test_an_engine_that_does_not_run_is_not_used(key: str) -> None:

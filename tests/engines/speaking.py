@@ -1,4 +1,4 @@
-"""Engines that answer over HTTP from a thread of the test: sound ones, and one that is mute."""
+"""Engines that answer over HTTP from a thread of the test: sound, mute and endless ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import threading
+import time
 import wave
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,6 +98,58 @@ def speaking_engine(
         yield server
     finally:
         server.answers.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class EndlessEngine(ThreadingHTTPServer):
+    """Answers everything with `piece`, again and again, until it is hung up on."""
+
+    daemon_threads = True
+
+    def __init__(
+        self, *, piece: bytes = b" " * 16_384, pause: float = 0.0, status: int = 200
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), _EndlessAnswers)
+        self.piece, self.pause, self.status = piece, pause, status
+        self.sent = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """It was hung up on, which is what the tests are about."""
+
+
+class _EndlessAnswers(BaseHTTPRequestHandler):
+    server: EndlessEngine
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *words: object) -> None:
+        """Its test says what matters."""
+
+    def do_GET(self) -> None:
+        self.send_response(self.server.status)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        while True:
+            self.wfile.write(self.server.piece)
+            self.server.sent += len(self.server.piece)
+            time.sleep(self.server.pause)
+
+    do_POST = do_GET
+
+
+@contextlib.contextmanager
+def endless_engine(**values: Any) -> Iterator[EndlessEngine]:
+    server = EndlessEngine(**values)
+    thread = threading.Thread(target=server.serve_forever, args=(0.001,))
+    thread.start()
+    try:
+        yield server
+    finally:
         server.shutdown()
         thread.join()
         server.server_close()

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from engines.client import AnswerTooLong
 from engines.conform import examine
 from engines.conform_asking import Finding
 
@@ -31,7 +32,7 @@ class Command(BaseCommand):
             for finding in examine(url, shut_down=options["shutdown"]):
                 findings.append(finding)
                 self.stdout.write(_line(finding))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, AnswerTooLong) as error:
             raise CommandError(f"No engine answers at {url}: {error}") from error
         failed = sum(not finding.holds for finding in findings)
         skipped = sum(finding.is_skipped for finding in findings)
