@@ -1,12 +1,12 @@
 """Every setting of abm, read once from the environment; README and .env.example list them.
 
+What never changes is told by `django_settings`, `allauth_settings` and `cors_settings`.
+
 A value that makes no sense stops the start with one sentence.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import distribution
-from pathlib import Path
 from typing import Any
 
 from abm.allauth_settings import *  # noqa: F403  read by name, as all settings are
@@ -15,10 +15,11 @@ from abm.clock import clock
 from abm.content_policy import CONTENT_SECURITY_POLICY as CONTENT_SECURITY_POLICY
 from abm.cors_settings import *  # noqa: F403
 from abm.cors_settings import MIDDLEWARE_OF_CORS
+from abm.django_settings import *  # noqa: F403
+from abm.django_settings import BASE_DIR
 from abm.environment import Reader, WrongSetting
 from abm.filesystem import journal_for
 
-BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 COMPATIBLE_VERSION = "1.1.2"
 """The version of Audiobook Maker whose catalogs and engines abm speaks with."""
@@ -144,34 +145,8 @@ SECURE_REDIRECT_EXEMPT = [r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = HSTS_SECONDS if SESSION_COOKIE_SECURE else 0
 # Believed of TRUSTED_PROXIES only: abm.proxies takes it away from everybody else.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None
-SESSION_COOKIE_NAME = "abm_session"
-SECURE_REFERRER_POLICY = "same-origin"
 # Browsers ignore it on plain http and complain on every page.
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if SESSION_COOKIE_SECURE else None
-INSTALLED_APPS = [
-    "abm.admin_app.AbmAdminConfig",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "channels",
-    "corsheaders",
-    "django_htmx",
-    "csp",
-    "allauth",
-    "allauth.account",
-    "allauth.socialaccount",
-    "allauth.socialaccount.providers.openid_connect",
-    "allauth.mfa",
-    "allauth.usersessions",
-    "accounts",
-    "jobs",
-    "catalog",
-    "hosts",
-    "engines",
-    "abm",
-]
 MIDDLEWARE = [
     "abm.proxies.TrustedProxyMiddleware",
     "abm.traces.TraceMiddleware",
@@ -194,27 +169,6 @@ MIDDLEWARE = [
     "abm.middleware.RefusedMiddleware",
     "abm.middleware.FullDiskMiddleware",
 ]
-ROOT_URLCONF = "abm.urls"
-TEMPLATES: list[dict[str, Any]] = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-                "abm.context.running",
-            ],
-            "builtins": ["abm.templatetags.show", "abm.templatetags.rights"],
-        },
-    }
-]
-AUTH_USER_MODEL = "accounts.User"
-LOGIN_URL = "accounts:login"
-LOGIN_REDIRECT_URL = "dashboard"
-LOGOUT_REDIRECT_URL = "accounts:login"
 SOCIALACCOUNT_PROVIDERS = providers(
     OIDC_URL,
     name=OIDC_NAME,
@@ -222,30 +176,6 @@ SOCIALACCOUNT_PROVIDERS = providers(
     secret=OIDC_CLIENT_SECRET,
     scopes=OIDC_SCOPES,
 )
-PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-    )
-]
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-USE_TZ = True
-LANGUAGE_CODE = "en"
-USE_I18N = False
-MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
-
-STATIC_URL = "/static/"
-# Ninja is no app here: every process would import it, and only web has an API.
-STATICFILES_DIRS = [
-    BASE_DIR / "static",
-    Path(str(distribution("django-ninja").locate_file("ninja/static"))),
-]
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -284,17 +214,9 @@ else:
         }
     }
     CELERY_BROKER_URL = REDIS_URL
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_TASK_ACKS_LATE = False
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = WORKER_THREADS
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BEAT_SCHEDULE = clock(
     sweep_seconds=JOB_SWEEP_SECONDS, measures=CATALOG_SYNC, backs_up=BACKUP_DIR is not None
 )
 
 LOGGING = read.logging(LOG_LEVEL, LOG_FORMAT)
-# Whether other names below abm's are https as well is for their owner to say.
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
