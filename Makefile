@@ -75,9 +75,10 @@ test-fleet: setup-dev
 test-hard: setup-dev
 	$(PYTEST) -q -m $(HARD) || $(ALONE) $(PYTEST) -q $(FAILED) -m $(HARD); }
 
-# The compose file, built and started on a daemon of its own.
+# The compose files, built and started on a daemon of their own. Each test file is one story, so one
+# that failed is asked from its beginning.
 test-stack: setup-dev
-	$(PYTEST) -q -m fleet tests/stack
+	$(PYTEST) -q -m fleet tests/stack || $(ALONE) $(BIN)/python -m tests.stack.again -q -m fleet; }
 
 # -s: the figures are worth seeing.
 soak: setup-dev
