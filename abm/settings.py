@@ -186,7 +186,7 @@ STORAGES = {
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_MB * 1_000_000
-
+FILE_UPLOAD_HANDLERS = ["abm.uploads.NamelessUpload"]
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     if IS_EMBEDDED
