@@ -16,7 +16,6 @@ def clock(*, sweep_seconds: float, measures: bool, backs_up: bool) -> dict[str, 
         "engines.check_updates": 60.0,
         "catalog.sync_due": 60.0,
         "engines.tidy_files": 3600.0,
-        "engines.tidy_trials": 3600.0,
         "hosts.forget_unfinished": 3600.0,
     }
     if measures:

@@ -21,7 +21,7 @@ class NamelessUpload(FileUploadHandler):
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
-        self.content = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)
+        self.content = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115  closed with the request
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self.content.write(raw_data)

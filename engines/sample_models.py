@@ -39,3 +39,8 @@ class Sample(models.Model):
 def own_samples() -> Path:
     """abm's own folder of samples."""
     return Path(settings.DATA_DIR) / "samples"
+
+
+def draft_of(file: str) -> Path:
+    """What a sample's file is called while it is written: a name that no engine takes for one."""
+    return own_samples() / f".{file}.part"

@@ -16,7 +16,7 @@ from accounts.roles import require_role
 from engines.model_places import models_root, samples_place
 from engines.models import Engine, Sample
 from engines.recording import Judged, Unfit, judge
-from engines.sample_models import own_samples
+from engines.sample_models import draft_of, own_samples
 from engines.strays import TASK
 from hosts.models import Host
 from hosts.runners.container import Mount
@@ -55,15 +55,15 @@ def add_sample(*, name: str, data: bytes, user: User) -> Sample:
 
 
 def _kept(name: str, data: bytes, judged: Judged) -> Sample:
-    """The row and its file; a file without a row is never left."""
+    """The row and its file, which gets its name with the row: engines see whole ones alone."""
     stem = UNWANTED.sub("-", name.lower()).strip("-") or "speaker"
     file, wav = f"{stem[:40]}-{secrets.token_hex(3)}.wav", judged.wav
-    path = own_samples() / file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    draft = draft_of(file)
+    draft.parent.mkdir(parents=True, exist_ok=True)
     try:
+        draft.write_bytes(data)
         with transaction.atomic():
-            return Sample.objects.create(
+            sample = Sample.objects.create(
                 name=name,
                 file=file,
                 rate=wav.rate,
@@ -72,9 +72,12 @@ def _kept(name: str, data: bytes, judged: Judged) -> Sample:
                 size=len(data),
                 advice=list(judged.advice),
             )
+            draft.replace(sample.path)
+            return sample
     except IntegrityError as error:
-        path.unlink()
         raise Refused("SAMPLE_KNOWN", f"There is a sample called {name} already.") from error
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def delete_sample(sample: Sample, *, user: User) -> None:

@@ -2,8 +2,7 @@
 
 from celery import shared_task
 
-from engines import host_work, recovery, storage_work, trial_results, updates, variant_sizes, work
-from engines.sources import places
+from engines import host_work, left_files, recovery, storage_work, updates, variant_sizes, work
 
 
 @shared_task(name="engines.run_job")
@@ -38,12 +37,7 @@ def run_host_job(job_id: int) -> None:
 
 @shared_task(name="engines.tidy_files")
 def tidy_files() -> None:
-    places.tidy()
-
-
-@shared_task(name="engines.tidy_trials")
-def tidy_trials() -> None:
-    trial_results.tidy()
+    left_files.tidy_files()
 
 
 @shared_task(name="engines.read_storage")

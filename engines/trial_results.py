@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,6 @@ from engines.trial_models import trials_folder
 from engines.trials import Answer, Call, seconds_of
 
 KEPT_PER_PERSON = 10
-LEFT_SECONDS = 3_600
-"""A recording is there a moment before its row."""
 
 
 def keep(call: Call, answer: Answer) -> Trial:
@@ -79,16 +75,6 @@ def _forget_old(call: Call) -> None:
     old = list(mine.values_list("pk", flat=True)[KEPT_PER_PERSON:])
     if old:
         Trial.objects.filter(pk__in=old).delete()
-
-
-def tidy() -> None:
-    """Delete recordings that no row knows: of a process that was killed, of before a restore."""
-    known = set(Trial.objects.exclude(audio="").values_list("audio", flat=True))
-    before = time.time() - LEFT_SECONDS
-    for path in trials_folder().glob("*"):
-        with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
-            if path.name not in known and path.stat().st_mtime < before:
-                path.unlink()
 
 
 def trial_audio(trial: Trial, *, user: User) -> Path:

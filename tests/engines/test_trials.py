@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -125,20 +123,3 @@ def test_a_recording_stays_when_its_row_is_not_deleted_after_all(
         transaction.set_rollback(True)
 
     assert recordings() == {stays.audio}
-
-
-def test_recordings_that_no_row_knows_are_deleted_after_a_while(
-    settings: Settings, tmp_path: Path
-) -> None:
-    settings.DATA_DIR = tmp_path
-    known = spoken(make_engine(), make_user("admin"), 1)
-    left, new = (trial_results.trials_folder() / name for name in ("left.wav", "new.wav"))
-    for path in (left, new, known.path):
-        path.write_bytes(b"RIFF")
-    old = time.time() - 2 * trial_results.LEFT_SECONDS
-    for path in (left, known.path):
-        os.utime(path, (old, old))
-
-    trial_results.tidy()
-
-    assert recordings() == {known.audio, "new.wav"}
