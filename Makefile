@@ -33,7 +33,7 @@ help:
 	@echo "make test-stack  the image and the compose file, in the lab (needs docker-compose)"
 	@echo "make soak    those that break things, at full length"
 	@echo "make openapi  docs/openapi.json, written anew after a change of the API"
-	@echo "make lint    ruff, mypy, template format, missing migrations"
+	@echo "make lint    ruff, mypy, template format, missing migrations; workflows, compose files, images, scripts"
 	@echo "make bench   figures, written to bench/results.md"
 
 $(BIN)/uv:
@@ -91,11 +91,18 @@ lab-up lab-down: lab-%: setup
 openapi: setup-dev
 	DATA_DIR=$$(mktemp -d) $(BIN)/python manage.py abm openapi > docs/openapi.json
 
+# The scripts are pasted pieces: one uses a name in a line that is put in, and `a && b || fail` is meant.
 lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/djade --check --target-version 5.2 $$(git ls-files 'templates/*.html')
+	$(BIN)/zizmor --quiet --offline .github
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml compose.*.yml
+	$(BIN)/hadolint $$(git ls-files '*Dockerfile')
+	$(BIN)/shellcheck .ci/run
+	$(BIN)/shellcheck --shell sh --exclude SC2015,SC2034 $$(git ls-files '*.sh')
 	DATA_DIR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
 
 format: setup-dev

@@ -1,10 +1,13 @@
 """Writes bundled/catalog.yaml and engine.schema.json from the engines' own files.
 
 Run as `python -m bundled.build_catalog` from the project's root after changing an engine.yaml.
+A release writes one more, to hand out: `--registry ghcr.io/owner/abm --to catalog.yaml` says where
+the engines' images are.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -23,14 +26,14 @@ def engine_files() -> list[Path]:
     return [file for kind in TYPES for file in sorted((HERE / kind).glob("*/engine.yaml"))]
 
 
-def catalog_text() -> str:
-    """The catalog in the form that online catalogs have."""
+def catalog_text(registry: str = "") -> str:
+    """The catalog in the form that online catalogs have; images are `<registry>/<name>`."""
     engines: list[dict[str, Any]] = []
     for file in engine_files():
         definition = yaml.safe_load(file.read_text())
         definition.pop("schema_version")
         engines.append(definition)
-    head = {"catalog_version": "1.0", "min_app_version": "1.1.0", "registry": ""}
+    head = {"catalog_version": "1.0", "min_app_version": "1.1.0", "registry": registry}
     return HEAD + yaml.safe_dump(
         {**head, "engines": engines}, sort_keys=False, allow_unicode=True, width=100
     )
@@ -41,6 +44,13 @@ def schema_text() -> str:
 
 
 def main() -> None:
+    asked = argparse.ArgumentParser(description="Write the catalog of the bundled engines.")
+    asked.add_argument("--registry", default="")
+    asked.add_argument("--to", type=Path)
+    given = asked.parse_args()
+    if given.to is not None:
+        given.to.write_text(catalog_text(given.registry))
+        return
     (HERE / "catalog.yaml").write_text(catalog_text())
     (HERE / "engine.schema.json").write_text(schema_text())
 

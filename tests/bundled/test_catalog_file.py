@@ -34,6 +34,17 @@ def test_every_bundled_engine_is_read_without_a_problem() -> None:
     assert all(found.definition.abm.runs_anywhere for found in reading.engines)
 
 
+def test_the_catalog_of_a_release_says_where_the_images_are() -> None:
+    content = catalog_text("ghcr.io/someone/abm").encode()
+
+    reading = read_catalog(content, compatible_with="1.1.2")
+
+    assert reading.problems == ()
+    assert {found.image for found in reading.engines} == {
+        f"ghcr.io/someone/abm/{file.parent.name}" for file in engine_files()
+    }
+
+
 @pytest.mark.parametrize("file", engine_files(), ids=lambda file: file.parent.name)
 def test_each_engine_has_its_papers(file: Path) -> None:
     for name in ("server.py", "requirements.txt", "Dockerfile", "README.md"):
