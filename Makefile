@@ -74,6 +74,7 @@ test-fleet: setup-dev
 # abm in parts while what it stands on is killed, cut off, full or set back; and the API, asked with made-up values.
 test-hard: setup-dev
 	$(PYTEST) -q -m $(HARD) || $(ALONE) $(PYTEST) -q $(FAILED) -m $(HARD); }
+	$(BIN)/python -m tests.on_postgres -q tests/engines/test_update_cuts.py
 
 # The compose files, built and started on a daemon of their own. Each test file is one story, so one
 # that failed is asked from its beginning.

@@ -16,7 +16,7 @@ from engines.services import start_engine, stop_engine
 from engines.spec import spec_of
 from engines.state import change_state
 from engines.uninstall_work import finish_uninstall
-from engines.update_work import recover_update
+from engines.update_work import recover_update, undo_update
 from hosts.runners.base import EngineFailed, RunnerError
 from hosts.work import runner_of
 from jobs import services as job_services
@@ -112,20 +112,31 @@ def still_serves(engine: Engine) -> bool:
 def settled(job: Job, engine: Engine) -> Iterator[None]:
     """A mistake of abm's own leaves no engine on its way for ever.
 
-    One whose job begins anew stays on its way, because only that job knows where to.
+    One whose job begins anew stays on its way, because only that job knows where to; but no
+    image stays in place that was not tested to the end.
     """
     try:
         yield
     except (WorkFailed, Cancelled):
         raise
     except Exception as error:
-        if passes(error) and job.action not in (*Job.ONCE, Job.Action.INSTALL):
+        if passes(error) and job.action not in (*UPDATES, Job.Action.INSTALL):
             raise
         reach()
         engine.refresh_from_db(fields=["state"])
-        if engine.state in UNSETTLED:
+        if passes(error) and job.action in UPDATES:
+            with suppress(RunnerError):
+                _put_back(job)
+        elif engine.state in UNSETTLED and job.action not in UPDATES:
             mark_failed(engine, EngineFailed(MISTAKE))
         else:
             with suppress(RunnerError):
                 recover(job)
         raise
+
+
+def _put_back(job: Job) -> None:
+    """What ran before an update is in place again, stopped; the job itself begins anew."""
+    engine = Engine.objects.select_related("host").get(pk=job.engine_id or 0)
+    with runner_of(engine.host) as runner:
+        undo_update(job, runner, engine)

@@ -1,12 +1,14 @@
 """Updating an engine and rolling it back: the new image is tried, and left again if it fails.
 
 The row says at every moment which image a start runs. Before the first change the job keeps the
-way back (`params["back"]`), so that whoever finds it dead can go it.
+way back (`params["back"]`), so that whoever finds it dead can go it, and so can the job itself when
+it begins anew.
 """
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -37,6 +39,7 @@ from engines.versions import (
     version_of,
 )
 from hosts.runners.base import EngineRunner, HostUnreachable, ImageNotFound, PortTaken, RunnerError
+from jobs.database import insist
 from jobs.models import Job
 from jobs.outcome import Cancelled, CancelToken
 from jobs.work import JobRun
@@ -58,7 +61,7 @@ class UpdateFailed(RunnerError):
 
 def update(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     """Pull what the tag stands for now beside what runs, try it, and keep it if it passes."""
-    _forget_way_back(run.job)
+    _begin_where_it_was(run, runner, engine)
     if not engine.image_id:
         note_image(engine, runner.image(spec_of(engine)))
     follow_install(run, runner, spec_of_newest(engine), whole=PULL_PERCENT)
@@ -81,7 +84,7 @@ def update(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
 
 def roll_back(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
     """Start the previous image again; the one that is left is not taken again by itself."""
-    _forget_way_back(run.job)
+    _begin_where_it_was(run, runner, engine)
     version = engine.previous
     if not version or runner.image(spec_of_image(engine, version["image_id"])) is None:
         raise ImageNotFound(
@@ -89,8 +92,7 @@ def roll_back(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
             "back. What runs was left as it is."
         )
     left = registry_digest_of(engine)
-    _change(run, runner, engine, version, previous=NO_WAY_BACK)
-    Engine.objects.filter(pk=engine.pk).update(skipped_digest=left)
+    _change(run, runner, engine, version, previous=NO_WAY_BACK, skipped_digest=left)
     run.line(f"{engine} is {name_of(version)} again.")
 
 
@@ -101,10 +103,12 @@ def _change(
     version: dict[str, Any],
     *,
     previous: dict[str, Any],
+    **values: Any,
 ) -> None:
     """Run `version` instead, test it, and go back by itself where it does not pass.
 
-    An engine that was stopped is stopped afterwards. Raises UpdateFailed and Cancelled.
+    An engine that was stopped is stopped afterwards; `values` are written at the good end.
+    Raises UpdateFailed and Cancelled.
     """
     was_alive, model = engine.is_alive, engine.loaded_model
     back: dict[str, Any] = {
@@ -130,8 +134,14 @@ def _change(
         raise
     except RunnerError as error:
         raise _failed(run, runner, engine, back, error) from error
+    values["disk_bytes"] = runner.size(spec_of(engine))
+    insist(partial(_keep, engine, previous, values))
+
+
+def _keep(engine: Engine, previous: dict[str, Any], values: dict[str, Any]) -> None:
+    """It has passed: it stays, and `previous` is the way back from it."""
     put_version(engine, version_of(engine), previous=previous)
-    Engine.objects.filter(pk=engine.pk).update(disk_bytes=runner.size(spec_of(engine)))
+    Engine.objects.filter(pk=engine.pk).update(**values)
 
 
 def _await_quiet(run: JobRun, engine: Engine) -> None:
@@ -234,18 +244,25 @@ def recover_update(job: Job, runner: EngineRunner, engine: Engine) -> bool:
     if back.get("job") != job.pk:
         _say(job, f"{engine} still is {name_of(version_of(engine))}.")
         return False
+    if undo_update(job, runner, engine) and back["was_alive"]:
+        _start_again(engine, back["model"])
+    _say(job, f"{engine} is {name_of(back['version'])} again.")
+    return True
+
+
+def undo_update(job: Job, runner: EngineRunner, engine: Engine) -> bool:
+    """Put in place what was before this job changed it; whether the engine is stopped now."""
+    back = job.params.get("back") or {}
+    if back.get("job") != job.pk:
+        return False
     if engine.image_id != back["version"]["image_id"]:
         runner.stop(spec_of(engine), grace=settings.ENGINE_STOP_TIMEOUT)
         put_version(engine, back["version"], previous=back["previous"])
-    is_running = runner.status(spec_of(engine)).is_running
+    if engine.state == S.RUNNING and runner.status(spec_of(engine)).is_running:
+        return False
     name = name_of(back["version"])
-    _say(job, f"{engine} is {name} again.")
-    if is_running and engine.state == S.RUNNING:
-        return True
-    text = f"abm was stopped during its {job.get_action_display().lower()}. {name} is in place."
+    text = f"Its {job.get_action_display().lower()} was cut off. {name} is in place."
     change_state(engine, S.STOPPED, text=text, event=f"{engine}: {text}")
-    if back["was_alive"]:
-        _start_again(engine, back["model"])
     return True
 
 
@@ -269,6 +286,15 @@ def _write_params(job: Job, **values: Any) -> None:
     Job.objects.filter(pk=job.pk).update(params=job.params)
 
 
-def _forget_way_back(job: Job) -> None:
-    """A retried job comes with the parameters of the one before."""
-    job.params = {key: value for key, value in job.params.items() if key != "back"}
+def _begin_where_it_was(run: JobRun, runner: EngineRunner, engine: Engine) -> None:
+    """One that begins anew first brings back what it had changed before it was cut off.
+
+    A retried job comes with the parameters of another one, whose way back is not its own.
+    """
+    back = run.job.params.get("back") or {}
+    if back.get("job") != run.job.pk:
+        run.job.params = {key: value for key, value in run.job.params.items() if key != "back"}
+        return
+    undo_update(run.job, runner, engine)
+    if back["was_alive"] and not engine.is_alive:
+        bring_up(run, runner, engine, model=back["model"])

@@ -60,8 +60,6 @@ class Job(models.Model):
         Action.COPY,
         Action.EXAMINE,
     )
-    ONCE = (Action.UPDATE, Action.ROLLBACK)
-    """What only a person begins again: which image is the one before may have changed meanwhile."""
     HEAVY = (Action.INSTALL, Action.UPDATE, *OF_IMAGES)
     WITHOUT_ENGINE = (
         Action.RECLAIM,

@@ -226,10 +226,8 @@ class JobRun:
     def begin_anew(self) -> bool:
         """Let it be done from the start, because the database was away or full in its midst.
 
-        False if that may do harm, or if somebody wants its end.
+        False if somebody wants its end.
         """
-        if self.job.action in Job.ONCE:
-            return False
         self.line(ANEW)
         with patient():
             insist(self._write_down)

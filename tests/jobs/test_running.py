@@ -241,17 +241,6 @@ def test_a_job_whose_database_was_full_in_its_midst_waits_again(job: Job) -> Non
     assert "begins anew" in "".join(again.lines.values_list("text", flat=True))
 
 
-def test_a_change_of_images_is_not_begun_again_by_itself(job: Job) -> None:
-    Job.objects.filter(pk=job.pk).update(action=Job.Action.UPDATE)
-
-    with pytest.raises(OperationalError), running(job.pk):
-        raise OperationalError(FULL)
-
-    ended = fresh(job)
-    assert (ended.status, ended.error_code) == (Job.Status.FAILED, "DATABASE_AWAY")
-    assert "press Retry" in ended.error
-
-
 def test_the_end_of_a_job_is_written_when_there_is_room_again(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
