@@ -12,6 +12,10 @@ from jobs.events import ORIGIN, announce
 from jobs.models import Job
 from jobs.services import ring
 
+KEPT_THREADS = 2
+"""So many of a worker's do no install: what is quick never waits behind what takes minutes."""
+WORKER_FULL = "other installs of this worker"
+
 
 def claim(job_id: int) -> Job | None:
     """Take a waiting job for this process, or None: somebody has it, or its host is full."""
@@ -75,6 +79,8 @@ def _full(job: Job) -> str:
     if job.action not in Job.HEAVY:
         return ""
     heavy = Job.objects.filter(action__in=Job.HEAVY, status=Job.Status.RUNNING).select_for_update()
+    if len(heavy.filter(worker=ORIGIN)) >= max(1, settings.WORKER_THREADS - KEPT_THREADS):
+        return WORKER_FULL
     if job.host_id is not None:
         there = len(heavy.filter(host_id=job.host_id))
         if there >= settings.JOBS_PER_HOST:
@@ -87,11 +93,13 @@ def _full(job: Job) -> str:
 
 
 def ring_next(job: Job) -> None:
-    """A place on the host, and at the registry, is free: wake those who wait, oldest first."""
+    """A place on the host, at the registry and here is free: wake those who wait, oldest first."""
     if job.action not in Job.HEAVY:
         return
     waiting = Job.objects.filter(action__in=Job.HEAVY, status=Job.Status.QUEUED).order_by("pk")
-    freed = [(Q(host_id=job.host_id), settings.JOBS_PER_HOST)] if job.host_id else []
+    freed = [(Q(waiting_for=WORKER_FULL), 1)]
+    if job.host_id:
+        freed.append((Q(host_id=job.host_id), settings.JOBS_PER_HOST))
     if job.registry:
         freed.append((Q(registry=job.registry), settings.JOBS_PER_REGISTRY))
     woken: set[int] = set()

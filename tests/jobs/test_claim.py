@@ -72,6 +72,35 @@ def test_another_host_and_another_verb_do_not_wait(settings: Settings) -> None:
     assert claim(make_job("queued", host=host, action="start").pk)
 
 
+def test_installs_leave_a_worker_room_for_starts_and_stops(settings: Settings) -> None:
+    settings.WORKER_THREADS = 4
+    first, second, third = (make_job("queued", host=make_host()) for _ in range(3))
+    assert claim(first.pk)
+    assert claim(second.pk)
+
+    assert claim(third.pk) is None
+    assert claim(make_job("queued", host=make_host(), action="stop").pk)
+
+    third.refresh_from_db()
+    assert third.waiting_for == "other installs of this worker"
+    # Those of another worker take no room here.
+    Job.objects.filter(pk=first.pk).update(worker="another")
+    assert claim(third.pk)
+
+
+def test_an_install_that_ends_wakes_one_that_waits_for_its_worker(
+    settings: Settings, rung: list[int]
+) -> None:
+    settings.WORKER_THREADS = 3
+    first, second = (make_job("queued", host=make_host()) for _ in range(2))
+
+    with running(first.pk) as run:
+        assert run
+        assert claim(second.pk) is None
+
+    assert rung == [second.pk]
+
+
 def test_pulls_from_a_registry_wait_over_all_hosts(settings: Settings, rung: list[int]) -> None:
     settings.JOBS_PER_REGISTRY = 1
     first, second = (make_job("queued", host=make_host(), registry="ghcr.io") for _ in range(2))
