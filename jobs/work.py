@@ -16,6 +16,7 @@ from django.db.models import Max
 from django.db.models.functions import Now
 from django.db.utils import InterfaceError, OperationalError
 from django.utils import timezone
+from structlog.contextvars import bound_contextvars
 
 from jobs.claim import claim, hand_on, ring_next
 from jobs.database import insist, passes, patient
@@ -240,6 +241,7 @@ def running(job_id: int) -> Iterator[JobRun | None]:
 
     WorkFailed and Cancelled end the job with their sentence and go no further. A database that was
     away has it begin anew. Anything else is a bug: the job fails, the error goes on to the log.
+    What is logged in the block bears the job's number.
     """
     job = claim(job_id)
     if job is None:
@@ -251,7 +253,7 @@ def running(job_id: int) -> Iterator[JobRun | None]:
     with heart.lock:
         heart.runs[job.pk] = run
     try:
-        with patient():
+        with patient(), bound_contextvars(job=job.pk):
             yield run
     except Cancelled as stop:
         run.line(stop.message)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import time
 from collections.abc import Callable
 
@@ -9,6 +11,7 @@ import pytest
 from django.db.utils import OperationalError
 from django.utils import timezone
 
+from abm.logs import formatter
 from jobs import database, work
 from jobs.heart import being_done
 from jobs.models import Job, JobLine
@@ -205,6 +208,18 @@ def test_this_process_knows_what_it_does(job: Job) -> None:
         assert job.pk in being_done()
 
     assert job.pk not in being_done()
+
+
+def test_what_is_logged_during_a_job_bears_its_number(job: Job) -> None:
+    def logged() -> dict[str, object]:
+        record = logging.LogRecord("abm", logging.INFO, "f", 1, "here", None, None)
+        line: dict[str, object] = json.loads(formatter("json").format(record))
+        return line
+
+    with running(job.pk):
+        assert logged()["job"] == job.pk
+
+    assert "job" not in logged()
 
 
 def test_a_database_that_is_away_for_a_moment_stops_no_heart(
