@@ -43,7 +43,7 @@ PULLS = (Job.Action.INSTALL, Job.Action.UPDATE)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One message of the stream; `id` is that of the last Event that it follows."""
+    """One message of the stream; `id` is that of the last Event that is told completely by it."""
 
     channel: str
     event: str
@@ -68,13 +68,19 @@ def stamp(at: datetime) -> str:
 
 
 def frames_of(events: Sequence[Event]) -> list[Frame]:
-    """What these events say on the stream, in their order; some say nothing."""
+    """What these events say on the stream, in their order; some say nothing.
+
+    Of several frames of one event only the last has its id: a client whose connection breaks
+    between them hears all of them again rather than never the rest.
+    """
     rows = _Rows(events)
-    return [
-        Frame(channel, name, payload, event.created_at, event.pk)
-        for event in events
-        for channel, name, payload in _told(event, rows)
-    ]
+    frames = []
+    for event in events:
+        told = list(_told(event, rows))
+        for left, (channel, name, payload) in zip(reversed(range(len(told))), told, strict=True):
+            last_heard = event.pk - 1 if left else event.pk
+            frames.append(Frame(channel, name, payload, event.created_at, last_heard))
+    return frames
 
 
 class _Rows:

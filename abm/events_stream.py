@@ -121,7 +121,10 @@ class EventStream(HttpResponse):
     async def _texts(
         self, subscriber: Subscriber, begun: Begun, gone: asyncio.Future[None]
     ) -> AsyncGenerator[str]:
-        yield _connected(subscriber, self.channels, begun.last)
+        is_behind = begun.missed is not None or bool(begun.replay)
+        # Until it has been told, a client that comes back must ask from the same place again.
+        place = self.after if is_behind and self.after is not None else begun.last
+        yield _connected(subscriber, self.channels, place)
         if begun.missed is not None:
             yield _missed(begun.missed, begun.last, is_typed=self.is_typed)
         for frame in begun.replay:

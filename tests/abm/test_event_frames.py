@@ -270,6 +270,19 @@ def test_a_frame_has_its_type_inside_and_on_request_outside() -> None:
     assert typed.splitlines()[1] == "event: engine.starting"
 
 
+def test_only_the_last_frame_of_an_event_has_its_id() -> None:
+    """So that who is cut off between two of them hears the second when it comes back."""
+    change_state(make_engine(state=S.RUNNING), S.FAILED, error="It died.")
+    event = Event.objects.get()
+
+    stopped, failed = frames_of([event])
+
+    assert (stopped.event, failed.event) == ("engine.stopped", "engine.error")
+    assert (stopped.id, failed.id) == (event.pk - 1, event.pk)
+    again = missed_since(stopped.id, newest_id()).replay
+    assert [frame.event for frame in again] == ["engine.stopped", "engine.error"]
+
+
 def test_what_was_missed_comes_again_unless_it_is_too_much_or_gone() -> None:
     engine = make_engine(state=S.STOPPED)
     for state in (S.STARTING, S.RUNNING, S.STOPPING, S.STOPPED):
