@@ -10,7 +10,7 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path, re_path
 from ninja import NinjaAPI
-from ninja.errors import HttpError, ValidationError
+from ninja.errors import HttpError, ValidationError, ValidationErrorContext
 from ninja.parser import Parser
 
 from abm import api_about, events_stream
@@ -144,7 +144,23 @@ def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
 
 
-rest = NinjaAPI(
+class TellingAPI(NinjaAPI):
+    """Keeps what was sent beside what is wrong with it, which the framework drops."""
+
+    def validation_error_from_error_contexts(
+        self, error_contexts: list[ValidationErrorContext[Any]]
+    ) -> ValidationError:
+        made = super().validation_error_from_error_contexts(error_contexts)
+        sent = [
+            row["input"]
+            for context in error_contexts
+            for row in context.pydantic_validation_error.errors(include_url=False)
+        ]
+        rows = zip(made.errors, sent, strict=True)
+        return ValidationError([{**row, "input": value} for row, value in rows])
+
+
+rest = TellingAPI(
     title="abm",
     version=settings.VERSION,
     description=DESCRIPTION,
@@ -178,8 +194,8 @@ def unfit(request: HttpRequest, error: ValidationError) -> HttpResponse:
 def _unfit_row(row: dict[str, Any]) -> dict[str, Any]:
     place = [part for part in row.get("loc", ()) if part not in {"wish", "wanted"}]
     told = {"type": row["type"], "loc": place, "msg": row["msg"]}
-    given = row.get("input")
-    is_plain = isinstance(given, str | int | float | bool) or given is None
+    given = row["input"]
+    is_plain = isinstance(given, str | int | float) or given is None
     is_private = bool(PRIVATE_FIELDS & {str(part).lower() for part in place})
     if is_plain and not is_private and len(str(given)) <= SHOWN_INPUT:
         told["input"] = given

@@ -276,8 +276,25 @@ def test_text_that_nothing_can_keep_is_refused(program: Program, text: str) -> N
         assert answer.json()["detail"] == "[TEXT_INVALID]"
 
 
-def test_a_password_is_not_told_back(program: Program) -> None:
-    answer = program.post("/api/users", {"name": "x", "password": ["geheim"], "role": "viewer"})
+def test_what_does_not_fit_is_told_back_where_it_is_short(program: Program) -> None:
+    def told(body: object) -> list[object]:
+        rows = program.post("/api/tokens", body).json()["detail"]
+        return [row.get("input", "left out") for row in rows]
 
-    assert answer.status_code == 422
-    assert "geheim" not in answer.content.decode()
+    assert told({"name": 7}) == [7]
+    assert told({"name": None}) == [None]
+    assert told({"name": "x", "role": "emperor"}) == ["emperor"]
+    assert told({"name": "x" * 101}) == ["left out"]
+    assert told({"name": ["x"]}) == ["left out"]
+    assert told({}) == ["left out"]
+    rows = program.get("/api/events/subscribe?channels=nothing").json()["detail"]
+    assert [row["input"] for row in rows] == ["nothing"]
+
+
+def test_a_password_is_not_told_back(program: Program) -> None:
+    for password in (["geheim"], "geheim" * 90, {"geheim": 1}):
+        wish = {"name": "x", "password": password, "role": "viewer"}
+        answer = program.post("/api/users", wish)
+
+        assert answer.status_code == 422
+        assert "geheim" not in answer.content.decode()
