@@ -37,9 +37,12 @@ def setup(request: HttpRequest, token: str) -> HttpResponse:
 @require_GET
 def users(request: HttpRequest) -> HttpResponse:
     require_role(user_of(request), User.Role.ADMIN)
+    people = list(User.objects.prefetch_related(GRANTS))
+    admins = [person for person in people if person.is_admin and person.is_active]
     context = {
         "nav": "settings",
-        "people": [(person, hosts_of(person)) for person in User.objects.prefetch_related(GRANTS)],
+        "people": [(person, hosts_of(person)) for person in people],
+        "only_admin": admins[0] if len(admins) == 1 else None,
         "roles": User.Role.choices,
         "hosts": all_hosts(),
     }

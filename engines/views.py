@@ -7,6 +7,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.asking import is_htmx, send_to, user_of
+from accounts.models import User
+from accounts.roles import require_role
 from catalog.models import CatalogEntry, EngineType, Variant
 from engines import attach as attachments
 from engines import preferences, services
@@ -66,6 +68,7 @@ def engine(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def choose(request: HttpRequest, entry_pk: int) -> HttpResponse:
+    require_role(_user(request), User.Role.OPERATOR)
     entry = get_object_or_404(CatalogEntry.objects.select_related("source"), pk=entry_pk)
     found = choice(entry, request.GET.dict())
     if found is None:

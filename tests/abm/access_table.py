@@ -85,7 +85,7 @@ operator operator /engines/<int:pk>/uninstall/
 -        operator /engines/<int:pk>/update/
 -        admin    /engines/attach/
 -        operator /engines/check-updates/
-viewer   -        /engines/choose/<int:entry_pk>/
+operator -        /engines/choose/<int:entry_pk>/
 -        operator /engines/hosts/<int:pk>/disk/read/
 -        admin    /engines/hosts/<int:pk>/disk/reclaim/
 -        admin    /engines/hosts/<int:pk>/folders/<str:kind>/

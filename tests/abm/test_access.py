@@ -16,13 +16,14 @@ from django.urls import resolve
 
 from abm.asgi import make_application
 from abm.routing import websocket_urlpatterns
+from accounts.host_grants import limit_to_hosts
 from accounts.models import User
 from accounts.services import set_password
 from catalog.models import CatalogEntry, CatalogSource
 from engines.models import Engine, Sample
 from tests.abm.access_table import pages, sockets
 from tests.abm.urls import address, patterns
-from tests.engines.factories import make_engine
+from tests.engines.factories import make_engine, make_host
 from tests.pages.factories import HTMX, browser_of, make_job, make_user
 
 MACHINES = {"readyz", "metrics"}
@@ -116,6 +117,59 @@ def test_each_role_may_ask_for_what_the_table_says(
                 assert answer.status_code == 403, told
             elif not pattern.startswith(OWN_WAYS):
                 assert answer.status_code not in {401, 403}, told
+
+
+TABS = ("try", "logs", "settings", "models", "stats", "updates", "use", "jobs", "details")
+OWN_PASSWORD = "accounts/users/<int:pk>/password/"
+"""An admin's for others; everybody's for oneself, on one's own page."""
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("role", ["viewer", "operator", "operator elsewhere"])
+def test_no_page_offers_what_would_be_refused(values: dict[str, dict[str, int]], role: str) -> None:
+    """Of the forms, buttons and links on the pages that a role may see."""
+    user = make_user(role.split()[0])
+    engine = Engine.objects.get()
+    is_elsewhere = role != user.role
+    if is_elsewhere:
+        limit_to_hosts(user, hosts=[make_host().host_id], user=make_user("admin", "granting"))
+    browser, above = browser_of(user), ORDER[ORDER.index(user.role) + 1 :]
+    paths = [asked(pattern, values) for pattern, roles in pages().items() if roles["get"] != "-"]
+    paths += [f"/engines/{engine.pk}/?tab={tab}" for tab in TABS]
+    refused = set()
+
+    for path in paths:
+        answer = browser.get(path)
+        if answer.status_code != 200 or "html" not in answer["Content-Type"]:
+            continue
+        for method, where in offered(answer.content.decode()):
+            route = resolve(where).route
+            needed = pages().get(route, {}).get(method)
+            is_out = is_elsewhere and method == "post" and where in not_theirs(engine)
+            if route != OWN_PASSWORD and (needed in above or is_out):
+                refused.add((path, method, where))
+
+    assert not refused
+
+
+def offered(html: str) -> set[tuple[str, str]]:
+    """What a page leads to: (method, address)."""
+    posts = re.findall(r'<form[^>]* action="(/[^"?#]*)[^>]* method="post"', html)
+    posts += re.findall(r' hx-post="(/[^"?#]*)', html)
+    looks = re.findall(r' (?:href|hx-get)="(/[^"?#]*)', html)
+    looks = [path for path in looks if not path.startswith(("/static/", "/api/", "/admin/"))]
+    return {("post", path) for path in posts} | {("get", path) for path in looks}
+
+
+def not_theirs(engine: Engine) -> set[str]:
+    """What acts on this engine and its host."""
+    rows = {"engines": engine.pk, "hosts": engine.host_id}
+    return {
+        address(pattern, pk=rows[room])
+        for pattern, roles in pages().items()
+        if (room := pattern.split("/")[0]) in rows
+        if roles["post"] == "operator" and pattern.startswith(f"{room}/<int:pk>/")
+    }
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])

@@ -267,3 +267,16 @@ def test_abm_itself_may_do_everything_and_a_refusal_says_whom_to_ask() -> None:
 
     with pytest.raises(Refused, match=r"bob is viewer here.*needs the role operator.*Ask an admin"):
         require_role(User(username="bob"), User.Role.OPERATOR)
+
+
+def test_the_only_admin_is_offered_nothing_that_is_refused(admin: Client) -> None:
+    me = User.objects.get()
+    refused = [f'action="/accounts/users/{me.pk}/{verb}/"' for verb in ("role", "active", "delete")]
+
+    alone = admin.get("/accounts/users/").content.decode()
+    User.objects.create_user("bob", role="admin")
+    with_another = admin.get("/accounts/users/").content.decode()
+
+    assert [form for form in refused if form in alone] == []
+    assert "Make somebody else admin first." in alone
+    assert [form for form in refused if form in with_another] == refused
