@@ -68,7 +68,7 @@ def engine(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def choose(request: HttpRequest, entry_pk: int) -> HttpResponse:
-    require_role(_user(request), User.Role.OPERATOR)
+    require_role(user_of(request), User.Role.OPERATOR)
     entry = get_object_or_404(CatalogEntry.objects.select_related("source"), pk=entry_pk)
     found = choice(entry, request.GET.dict())
     if found is None:
