@@ -18,7 +18,7 @@ from catalog.source import FetchFailed, check_address, names_private_address
 from catalog.sync import note_failure, write_reading
 from jobs.events import announce
 from jobs.models import Job
-from jobs.services import submit_job
+from jobs.services import submit_once
 
 BUNDLED, ONLINE, LOCAL, CUSTOM = "abm", "Audiobook Maker engines", "local", "custom"
 BUILT_IN = (BUNDLED, ONLINE, LOCAL, CUSTOM)
@@ -97,18 +97,14 @@ def sync_source(source: CatalogSource, *, user: User | None) -> Job:
         raise Refused("SOURCE_NOT_SYNCED", f"{source} holds entries made here; nothing to sync.")
     if not source.is_enabled:
         raise Refused("SOURCE_DISABLED", f"{source} is switched off.")
-    with transaction.atomic():
-        open_jobs = Job.objects.filter(action=Job.Action.SYNC, status__in=Job.OPEN)
-        for job in open_jobs:
-            if job.params.get("source") == source.pk:
-                return job
-        return submit_job(
-            action=Job.Action.SYNC,
-            task=TASK,
-            subject=str(source),
-            user=user,
-            params={"source": source.pk},
-        )
+    return submit_once(
+        at=source,
+        action=Job.Action.SYNC,
+        task=TASK,
+        subject=str(source),
+        user=user,
+        params={"source": source.pk},
+    )
 
 
 def add_source(*, name: str, url: str, allows_private: bool, user: User | None) -> CatalogSource:

@@ -141,7 +141,7 @@ def start(
     model = (wish.model_name if wish else None) or ""
     try:
         ask = partial(services.start_engine, engine, user=person(request), model=model)
-        job = joined(Job.Action.START, ask)
+        job = joined(Job.Action.START, ask, model=model)
     except Refused as refused:
         raise _start_refusal(refused) from refused
     if job is None:

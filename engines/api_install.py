@@ -7,6 +7,7 @@ asked not to wait.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 
 from django.http import HttpRequest, HttpResponseBase
@@ -188,7 +189,7 @@ def uninstall_engine(
         )
     removal = Removal(keeps_image=wanted.keep_image, keeps_settings=wanted.keep_settings)
     ask = partial(uninstall.uninstall_engine, engine, user=person(request), removal=removal)
-    job = joined(Job.Action.UNINSTALL, ask)
+    job = joined(Job.Action.UNINSTALL, ask, removal=asdict(removal))
     return answered(request, job, partial(_removed, engine.address), wait=wanted.wait)
 
 

@@ -161,9 +161,9 @@ def test_engine(
 def load(
     request: HttpRequest, variant_id: VariantId, wish: LoadWish, wait: bool = False
 ) -> HttpResponseBase:
-    engine, user = engine_of(variant_id), person(request)
-    job = services.load_model(engine, model=wish.model_name, user=user)
-    return answered(request, job, job_answer, wait=wait)
+    model = wish.model_name
+    ask = partial(services.load_model, engine_of(variant_id), model=model, user=person(request))
+    return answered(request, joined(Job.Action.LOAD, ask, model=model), job_answer, wait=wait)
 
 
 @endpoint(

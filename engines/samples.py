@@ -23,7 +23,7 @@ from hosts.runners.container import Mount
 from hosts.runners.docker.creation import MODELS_INSIDE
 from jobs.events import announce
 from jobs.models import Job
-from jobs.services import submit_job
+from jobs.services import submit_once
 
 MOST_BYTES = 50_000_000
 LONGEST_NAME = 60
@@ -99,7 +99,7 @@ def needs_samples(host: Host) -> bool:
 def bring_samples(host: Host, *, user: User | None) -> Job:
     """Bring the samples that the host lacks, and delete there those that were deleted here.
 
-    Raises Refused SAMPLES_SHARED, HOST_NOT_READY or JOB_RUNNING.
+    Raises Refused SAMPLES_SHARED or HOST_NOT_READY.
     """
     require_role(user, User.Role.OPERATOR, host=host.pk)
     if not needs_samples(host):
@@ -110,7 +110,7 @@ def bring_samples(host: Host, *, user: User | None) -> Job:
 def make_folder(host: Host, *, kind: str, user: User | None) -> Job:
     """Make the folder of `samples` or `models` on the host.
 
-    Raises Refused FOLDER_UNKNOWN, HOST_NOT_READY or JOB_RUNNING.
+    Raises Refused FOLDER_UNKNOWN or HOST_NOT_READY.
     """
     require_role(user, User.Role.ADMIN)
     if folder_of(host, kind) is None:
@@ -140,10 +140,12 @@ def _submit(host: Host, action: Job.Action, user: User | None, **params: str) ->
     if not host.is_usable:
         why = host.state_text or host.get_state_display()
         raise Refused("HOST_NOT_READY", f"{host} cannot be reached now: {why}")
-    same = {f"params__{key}": value for key, value in params.items()}
-    waiting = Job.objects.filter(host=host, action=action, status__in=Job.OPEN, **same)
-    if other := waiting.first():
-        raise Refused("JOB_RUNNING", f"{other} is still under way.", job=other.pk)
-    return submit_job(
-        action=action, task=TASK, subject=str(host), user=user, host=host, params=params
+    return submit_once(
+        at=host,
+        action=action,
+        task=TASK,
+        subject=str(host),
+        user=user,
+        host=host,
+        params=params,
     )

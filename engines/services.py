@@ -17,6 +17,7 @@ from engines.gpu_choice import chosen_at_install
 from engines.models import Engine, EngineModel
 from engines.noting import note_engine
 from engines.sources.recipe import image_of
+from engines.state import look_again
 from engines.verdict import verdict
 from hosts.models import Host
 from hosts.oci.reference import BadReference, ImageReference
@@ -177,9 +178,11 @@ def _require_installed(engine: Engine) -> None:
         )
 
 
+@transaction.atomic
 def start_engine(engine: Engine, *, user: User | None, model: str = "") -> Job | None:
     """Start an engine and load a model; None if it already runs."""
     require_role(user, User.Role.OPERATOR, host=engine.host_id)
+    look_again(engine)
     _require_installed(engine)
     if engine.is_running and not model:
         return None
@@ -195,9 +198,11 @@ def require_enabled(engine: Engine) -> None:
         raise Refused("ENGINE_START_DISABLED", f"{engine} is switched off. Switch it on first.")
 
 
+@transaction.atomic
 def stop_engine(engine: Engine, *, user: User | None) -> Job | None:
     """Stop an engine. A start under way is cancelled instead, which stops it as well."""
     require_role(user, User.Role.OPERATOR, host=engine.host_id)
+    look_again(engine)
     _require_installed(engine)
     Engine.objects.filter(pk=engine.pk).update(restart_at=None, crash_count=0)
     starting = Job.objects.filter(

@@ -87,3 +87,12 @@ def _move(
             told |= {"error": error, "code": columns.get("error_code", "")}
         announce("engines", "engine.changed", text=event, **told)
     return bool(moved)
+
+
+def look_again(engine: Engine) -> None:
+    """Take its state from the row, which nobody changes until the transaction ends.
+
+    Of many who ask at once, the last come when the first one's job has ended already.
+    """
+    row = Engine.objects.select_for_update().filter(pk=engine.pk)
+    engine.state = row.values_list("state", flat=True).first() or engine.state

@@ -16,7 +16,7 @@ from hosts.models import Host
 from hosts.runners.container import Mount
 from hosts.runners.docker.disk import canonical
 from jobs.models import Job
-from jobs.services import submit_job
+from jobs.services import submit_once
 
 
 def reclaim_disk(host: Host, *, chosen: Collection[str], user: User | None) -> Job:
@@ -35,8 +35,9 @@ def reclaim_disk(host: Host, *, chosen: Collection[str], user: User | None) -> J
             "NOT_RECLAIMABLE",
             "The disk was read again meanwhile, and some of this is needed or gone. Choose again.",
         )
-    _require_alone(host, Job.Action.RECLAIM)
-    return submit_job(
+    job = submit_once(
+        at=host,
+        alike=(),
         action=Job.Action.RECLAIM,
         task=TASK,
         subject=str(host),
@@ -44,6 +45,9 @@ def reclaim_disk(host: Host, *, chosen: Collection[str], user: User | None) -> J
         host=host,
         params={"chosen": wanted},
     )
+    if job.params["chosen"] != wanted:
+        raise Refused("JOB_RUNNING", f"{job} is still under way.", job=job.pk)
+    return job
 
 
 def delete_models(host: Host, *, source: str, path: str, user: User | None) -> Job:
@@ -59,7 +63,8 @@ def delete_models(host: Host, *, source: str, path: str, user: User | None) -> J
     if mount is None or path not in paths:
         raise Refused("MODELS_GONE", f"{host} has no such models any more.", status=404)
     require_unused(host, mount, path)
-    return submit_job(
+    return submit_once(
+        at=host,
         action=Job.Action.DELETE,
         task=TASK,
         subject=f"{path} of {shown['title'] if shown else source} on {host}"[:200],
@@ -109,9 +114,3 @@ def _require_usable(host: Host) -> None:
     if not host.is_usable:
         why = host.state_text or host.get_state_display()
         raise Refused("HOST_NOT_READY", f"{host} cannot be reached now: {why}")
-
-
-def _require_alone(host: Host, action: Job.Action) -> None:
-    other = Job.objects.filter(host=host, action=action, status__in=Job.OPEN).first()
-    if other is not None:
-        raise Refused("JOB_RUNNING", f"{other} is still under way.", job=other.pk)

@@ -19,7 +19,7 @@ from hosts.link.docker_seen import ContainerSeen
 from hosts.models import Host
 from jobs.events import announce, hint
 from jobs.models import Job
-from jobs.services import submit_job
+from jobs.services import submit_once
 
 TASK = "engines.run_host_job"
 VERBS = (Job.Action.ADOPT, Job.Action.REMOVE)
@@ -91,6 +91,7 @@ def remove_stray(host: Host, container: str, *, user: User | None) -> Job:
     return _submit(host, container, Job.Action.REMOVE, user)
 
 
+@transaction.atomic
 def _submit(host: Host, container: str, action: Job.Action, user: User | None) -> Job:
     require_role(user, User.Role.OPERATOR, host=host.pk)
     stray = next((row for row in host.strays if row["id"] == container), None)
@@ -100,12 +101,13 @@ def _submit(host: Host, container: str, action: Job.Action, user: User | None) -
             f"{host} has no such container any more, or an engine has it by now.",
             status=404,
         )
-    other = Job.objects.filter(
-        host=host, action__in=VERBS, status__in=Job.OPEN, params__container=container
-    ).first()
+    Host.objects.select_for_update().get(pk=host.pk)  # who asks for the other verb waits as well
+    others = Job.objects.filter(host=host, action__in=VERBS, status__in=Job.OPEN)
+    other = others.exclude(action=action).filter(params__container=container).first()
     if other is not None:
         raise Refused("JOB_RUNNING", f"{other} is still under way.", job=other.pk)
-    return submit_job(
+    return submit_once(
+        at=host,
         action=action,
         task=TASK,
         subject=f"the container {stray['name']} on {host}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponseBase
@@ -22,6 +23,7 @@ from jobs.api_answers import (
     asked_for,
     job_answer,
     job_shape,
+    joined,
     shown,
     when_ended,
 )
@@ -187,7 +189,8 @@ def cancel_job(request: HttpRequest, job_id: Path[Id]) -> Any:
 def retry_job(
     request: HttpRequest, job_id: Path[Id], wait: bool = False, timeout: Seconds = LONGEST_WAIT
 ) -> HttpResponseBase:
-    again = services.retry_job(shown(job_id), user=person(request))
+    job = shown(job_id)
+    again = joined(job.action, partial(services.retry_job, job, user=person(request)))
     if not wait:
         return asked_for(again)
     return when_ended(request, again, job_answer, seconds=float(timeout))

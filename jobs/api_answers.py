@@ -16,6 +16,7 @@ from jobs.ending import job_ended
 from jobs.models import Job
 from jobs.queries import job_shown
 from jobs.waiting import answer_later
+from jobs.when_away import chosen
 
 Made = TypeVar("Made", bound=Job | None)
 LONGEST_WAIT = 3_600
@@ -124,10 +125,10 @@ def asked_for(job: Job) -> HttpResponseBase:
     return answer
 
 
-def joined(action: str, ask: Callable[[], Made]) -> Made | Job:
+def joined(action: str, ask: Callable[[], Made], **params: object) -> Made | Job:
     """The job that `ask` makes, or the same one that is under way already: asked twice, done once.
 
-    Raises Refused as `ask` does, also JOB_RUNNING for another action's.
+    Raises Refused as `ask` does, also JOB_RUNNING for another action's or one with other `params`.
     """
     try:
         return ask()
@@ -135,6 +136,8 @@ def joined(action: str, ask: Callable[[], Made]) -> Made | Job:
         pk = refused.params.get("job")
         same = Job.objects.filter(pk=pk if isinstance(pk, int) else 0, action=action).first()
         if refused.code != "JOB_RUNNING" or same is None:
+            raise
+        if not same.has_params(params | chosen()):
             raise
         return same
 

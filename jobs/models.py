@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -139,6 +141,11 @@ class Job(models.Model):
     @property
     def is_open(self) -> bool:
         return self.status in self.OPEN
+
+    def has_params(self, wanted: Mapping[str, Any]) -> bool:
+        """Whether these are among what it was asked for with."""
+        stored = json.loads(json.dumps(dict(wanted)))  # a tuple comes back as a list
+        return all(self.params.get(name) == value for name, value in stored.items())
 
     @property
     def is_cancelling(self) -> bool:

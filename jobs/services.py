@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -104,6 +104,33 @@ def submit_job(
     return _asked(job, user)
 
 
+@transaction.atomic
+def submit_once(
+    *,
+    at: models.Model,
+    action: str,
+    params: Mapping[str, Any],
+    alike: Collection[str] | None = None,
+    host: Any = None,
+    **asked: Any,
+) -> Job:
+    """Make a job unless the same waits or runs on `host`: asked twice, both get that one.
+
+    Askers `at` the same row wait for each other here. Jobs are the same if their `alike`
+    parameters are; None means all of them. Raises Refused JOB_RUNNING for one that does something
+    else while its host is away.
+    """
+    type(at)._default_manager.select_for_update().get(pk=at.pk)
+    wanted = {name: params[name] for name in (params if alike is None else alike)}
+    for job in Job.objects.filter(host=host, action=action, status__in=Job.OPEN).order_by("pk"):
+        if not job.has_params(wanted):
+            continue
+        if job.has_params(chosen()):
+            return job
+        raise Refused("JOB_RUNNING", f"{job} is still under way.", job=job.pk)
+    return submit_job(action=action, host=host, params=dict(params), **asked)
+
+
 def _asked(job: Job, user: User | None) -> Job:
     """Tell it, note it and ring for it."""
     text = f"{job} was asked for"
@@ -142,23 +169,25 @@ def cancel_job(job: Job, *, user: User | None) -> Job:
 
 
 def retry_job(job: Job, *, user: User | None) -> Job:
-    """Do the same again as a new job that remembers the old one."""
+    """Do the same again as a new job that remembers the old one; one that is open is joined."""
     require_role(user, User.Role.OPERATOR, host=job.host_id)
     if job.is_open:
         raise Refused("JOB_RUNNING", f"{job} is still under way.", job=job.pk)
     if job.action not in Job.WITHOUT_ENGINE and job.engine_id is None:
         raise Refused("JOB_OBSOLETE", f"{job.subject} is gone; install it from the catalog.")
-    return submit_job(
-        action=job.action,
-        task=job.task,
-        subject=job.subject,
-        user=user,
-        host=job.host,
-        engine=job.engine,
-        params=job.params,
-        registry=job.registry,
-        retry_of=job,
-    )
+    again = {
+        "action": job.action,
+        "task": job.task,
+        "subject": job.subject,
+        "user": user,
+        "host": job.host,
+        "params": job.params,
+        "registry": job.registry,
+        "retry_of": job,
+    }
+    if job.engine is not None:
+        return submit_job(**again, engine=job.engine)
+    return submit_once(at=job.host or job, **again)
 
 
 def sweep(*, alive: Collection[int] = (), spares: bool = False) -> list[Job]:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
-
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.roles import require_role
@@ -24,7 +22,7 @@ from hosts.oci.reference import BadReference, ImageReference
 from hosts.runners.base import InstallFailed
 from hosts.runners.docker.git_source import check_ref, checked_address
 from jobs.models import Job
-from jobs.services import submit_job
+from jobs.services import submit_once
 
 TASK = "engines.run_host_job"
 Action = Job.Action
@@ -174,7 +172,6 @@ def require_docker(host: Host) -> None:
         raise Refused("HOST_NOT_READY", f"{host} cannot be reached now: {why}")
 
 
-@transaction.atomic
 def _submit_once(
     action: Job.Action,
     subject: str,
@@ -187,13 +184,10 @@ def _submit_once(
     hidden = hidden or {}
     whole = json.dumps([str(action), dict(params), dict(hidden)], sort_keys=True)
     key = hashlib.sha256(whole.encode()).hexdigest()
-    # One at a time: two clicks wait for each other here.
-    Host.objects.select_for_update().get(pk=host.pk)
-    for job in Job.objects.filter(host=host, action=action, status__in=Job.OPEN):
-        if job.params.get("key") == key:
-            return job
     kept = {name: encrypted(text) for name, text in hidden.items()}
-    return submit_job(
+    return submit_once(
+        at=host,
+        alike=["key"],  # encrypting the same twice makes two texts
         action=action,
         task=TASK,
         subject=subject[:200],

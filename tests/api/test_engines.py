@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from catalog.models import CatalogSource
-from engines import work
+from engines import services, work
 from engines.models import Engine
 from hosts.models import Gpu, Host
 from hosts.runners.base import ImageNotFound, ImageState
@@ -457,3 +457,31 @@ def test_the_catalog_is_synced_and_counted(program: Program) -> None:
         "skipped": 1,
         "message": "0 added, 0 updated, 1 as they were",
     }
+
+
+def test_who_comes_late_meets_what_the_first_one_did(program: Program) -> None:
+    """Fifty may have read the row before the first one's job ended."""
+    engine = engine_at()
+    stale = Engine.objects.get()
+    Engine.objects.update(state=Engine.State.RUNNING)
+    assert services.start_engine(stale, user=None) is None
+
+    stale = Engine.objects.get(pk=engine.pk)
+    Engine.objects.update(state=Engine.State.STOPPED)
+    assert services.stop_engine(stale, user=None) is None
+    assert not Job.objects.exists()
+
+
+def test_the_same_verb_for_something_else_is_another_job(program: Program) -> None:
+    engine = engine_at()
+    for name in ("small", "large"):
+        engine.engine_models.create(name=name)
+    path = "/api/engines/tts/tiny:local/start?wait=false"
+    first = program.post(path, {"modelName": "small"}).json()["job"]["jobId"]
+
+    refused = program.post(path, {"modelName": "large"})
+
+    assert refused.json()["detail"] == f"[JOB_RUNNING]job:{first}"
+    assert program.post(path, {"modelName": "small"}).json()["job"]["jobId"] == first
+    other_way = program.post(f"{path}&whenAway=fail", {"modelName": "small"})
+    assert other_way.json()["detail"] == f"[JOB_RUNNING]job:{first}"
