@@ -35,12 +35,15 @@ class NamedHostMiddleware(MiddlewareMixin):
             request.get_host()
         except DisallowedHost:
             name = PORT_AT_END.sub("", request.META.get("HTTP_HOST", "")[:200]) or "that name"
-            return HttpResponse(
+            text = (
                 f"abm does not answer to “{name}”. Start it with ALLOWED_HOSTS={name} "
-                "(names with commas between them), or with PUBLIC_URL set to its address.\n",
-                status=400,
-                content_type="text/plain; charset=utf-8",
+                "(names with commas between them), or with PUBLIC_URL set to its address."
             )
+            if is_api(request):
+                unknown = Refused("HOST_NAME_UNKNOWN", text, status=400, name=name)
+                return JsonResponse(problem(unknown), status=400)
+            plain = "text/plain; charset=utf-8"
+            return HttpResponse(f"{text}\n", status=400, content_type=plain)
         return None
 
 

@@ -6,16 +6,25 @@ end, it stops listening and finishes the requests under way.
 
 from __future__ import annotations
 
+import json
 import signal
 import time
+from http import HTTPStatus
 from typing import Any
 
 import daphne.server
 from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server, reactor
+from twisted.web.http import RESPONSES
 
 from abm.connection import Connection
 from abm.events_hub import HUB
+from accounts.refused import Refused
+from accounts.rest import problem
+
+# What comes after a status that the server does not know is "Unknown Status" otherwise.
+RESPONSES.update({known.value: known.phrase.encode() for known in HTTPStatus})
+RESPONSES[499] = b"Client Closed Request"
 
 DRAIN_SECONDS = 25.0
 DISCARD_SECONDS = 1.0
@@ -51,13 +60,18 @@ class LimitedRequest(WebRequest):
         """Answer 413 now; read a little longer so that the sender gets to see the answer."""
         self.is_refused = True
         allowed = (self.limit - FORM_ALLOWANCE) // 1_000_000
-        body = (
+        text = (
             f"The upload is larger than {allowed} MB, which is the most that abm takes. "
-            "MAX_UPLOAD_MB sets the limit.\n"
-        ).encode()
+            "MAX_UPLOAD_MB sets the limit."
+        )
+        kind, body = "text/plain; charset=utf-8", f"{text}\n".encode()
+        # The request has no path of its own before its body has come.
+        if self.channel._path.startswith(b"/api/"):
+            refused = Refused("BODY_TOO_LARGE", text, status=413, limit=self.limit)
+            kind, body = "application/json", f"{json.dumps(problem(refused))}\n".encode()
         head = (
             "HTTP/1.1 413 Content Too Large\r\n"
-            "Content-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Type: {kind}\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         ).encode()
         transport = self.channel.transport

@@ -40,6 +40,14 @@ def test_a_refused_host_names_the_variable_to_set(client: Client, host: str, nam
     assert f"ALLOWED_HOSTS={name}" in text
 
 
+def test_a_program_at_a_refused_host_gets_a_code(client: Client) -> None:
+    answer = client.get("/api/engine-hosts", headers={"Host": "evil.example;x"})
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "[HOST_NAME_UNKNOWN]name:evil.example%3Bx"
+    assert "ALLOWED_HOSTS" in answer.json()["message"]
+
+
 def test_a_host_header_is_never_markup(client: Client) -> None:
     answer = client.get("/", headers={"Host": "<script>alert(1)</script>"})
 

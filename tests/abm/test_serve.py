@@ -157,6 +157,21 @@ def test_an_upload_that_is_too_large_is_refused_before_it_is_stored(
     assert ask(served, path="/healthz")[0] == 200
 
 
+def test_a_program_that_sends_too_much_gets_a_code(served: Served) -> None:
+    head = (
+        f"POST /api/samples?name=x HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n"
+        f"Content-Type: audio/wav\r\nContent-Length: {200 * MB}\r\n\r\n"
+    )
+
+    answer, _ = spoken(served, head, iter([b"0" * 65_536]))
+
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 413 ")
+    assert "Content-Type: application/json" in head
+    assert json.loads(body)["detail"].startswith("[BODY_TOO_LARGE]limit:")
+    assert "MAX_UPLOAD_MB" in json.loads(body)["message"]
+
+
 def test_a_body_of_the_allowed_size_reaches_the_page(served: Served) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
     connection.request("POST", "/accounts/login/", body=b"0" * 2 * MB)
