@@ -17,7 +17,7 @@ from accounts.models import User
 from accounts.refused import Refused
 from accounts.rest import Said, Shape, Text, VariantId, bytes_of, endpoint, person
 from engines import services, uninstall, updates
-from engines.api_naming import engine_of, require_docker_now, wanted_variant
+from engines.api_naming import engine_of, require_docker_now, require_image, wanted_variant
 from engines.models import Engine
 from engines.services import Wish
 from engines.uninstall import Removal
@@ -77,9 +77,10 @@ def install(
     there = Engine.objects.filter(host=host, name=variant.entry.name).first()
     if there is not None and there.is_installed:
         if not wanted.force:
+            way = " Send force=true to pull it anew." if there.image else ""
             raise Refused(
                 "IMAGE_ALREADY_INSTALLED",
-                f"{there} is installed on {host} already. Send force=true to pull it anew.",
+                f"{there} is installed on {host} already.{way}",
                 variantId=there.address,
             )
         return _pull(request, there, wait=wanted.wait)
@@ -123,7 +124,7 @@ def _installed(address: str, job: Job) -> Installed:
     response=Installed,
     answers={202: JobAnswer},
     role=OPERATOR,
-    errors=[404, 409, 499, 500, 503],
+    errors=[400, 404, 409, 499, 500, 503],
     summary="Pull the newest image",
 )
 def pull_update(request: HttpRequest, variant_id: VariantId, wait: bool = True) -> HttpResponseBase:
@@ -132,6 +133,7 @@ def pull_update(request: HttpRequest, variant_id: VariantId, wait: bool = True) 
 
 
 def _pull(request: HttpRequest, engine: Engine, *, wait: bool) -> HttpResponseBase:
+    require_image(engine)
     require_docker_now(engine.host)
     ask = partial(updates.update_engine, engine, user=person(request), is_forced=True)
     return answered(
@@ -150,7 +152,7 @@ def _pull(request: HttpRequest, engine: Engine, *, wait: bool) -> HttpResponseBa
     summary="Cancel an install or update",
 )
 def cancel_pull(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
-    engine = engine_of(variant_id, code="VARIANT_NOT_FOUND")
+    engine = engine_of(variant_id, code="VARIANT_NOT_FOUND", absent="NO_ACTIVE_PULL")
     pulls = [Job.Action.INSTALL, Job.Action.UPDATE]
     job = Job.objects.filter(engine=engine, status__in=Job.OPEN, action__in=pulls).first()
     if job is None:
@@ -179,7 +181,7 @@ def uninstall_engine(
     request: HttpRequest, variant_id: VariantId, wanted: Query[RemovalWanted]
 ) -> HttpResponseBase:
     """Its volumes and models stay; the image goes unless another engine needs it."""
-    engine = engine_of(variant_id, code="VARIANT_NOT_FOUND")
+    engine = engine_of(variant_id, code="VARIANT_NOT_FOUND", absent="IMAGE_NOT_INSTALLED")
     if engine.state in (Engine.State.ABSENT, Engine.State.INSTALLING):
         raise Refused(
             "IMAGE_NOT_INSTALLED",

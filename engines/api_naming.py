@@ -34,19 +34,40 @@ def cut(variant_id: str) -> tuple[str, str]:
     return name, host_id or "local"
 
 
-def engine_of(variant_id: str, *, status: int = 404, code: str = "ENGINE_NOT_FOUND") -> Engine:
-    """The engine that is installed, or being installed, under this id. Raises Refused."""
+def engine_of(
+    variant_id: str, *, status: int = 404, code: str = "ENGINE_NOT_FOUND", absent: str = ""
+) -> Engine:
+    """The engine that is installed, or being installed, under this id.
+
+    Raises Refused `code`, or `absent` for one that a catalog offers and a host could have.
+    """
     name, _, host_id = variant_id.partition(":")
     rows = engines_shown().prefetch_related("engine_models")
     engine = rows.filter(name=name, host__host_id=host_id or "local").first()
     if engine is None:
         raise Refused(
-            code,
+            absent if absent and _could_be(name, host_id or "local") else code,
             f"There is no engine {variant_id[:SHOWN]}.",
             status=status,
             variantId=variant_id[:SHOWN],
         )
     return engine
+
+
+def _could_be(name: str, host_id: str) -> bool:
+    there = Host.objects.filter(host_id=host_id).exists()
+    return there and offered().filter(name=name).exists()
+
+
+def require_image(engine: Engine) -> None:
+    """Raises Refused NOT_DOCKER_VARIANT for an engine that is a process."""
+    if not engine.image:
+        raise Refused(
+            "NOT_DOCKER_VARIANT",
+            f"{engine} runs from no image.",
+            status=400,
+            variantId=engine.address,
+        )
 
 
 def typed_engine(engine_type: str, variant_id: str) -> Engine:

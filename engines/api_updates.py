@@ -13,11 +13,10 @@ from django.utils import timezone
 from ninja import Router
 
 from accounts.models import User
-from accounts.refused import Refused
 from accounts.rest import Shape, VariantId, Wish, bytes_of, endpoint, person
 from accounts.roles import has_role
 from engines import updates
-from engines.api_naming import engine_of
+from engines.api_naming import engine_of, require_image
 from engines.api_shapes import EngineDetails, details_of
 from engines.image_checks import check_of, local_image_of
 from engines.models import Engine, ImageCheck
@@ -75,13 +74,7 @@ class AutoWish(Wish):
 def check_update(request: HttpRequest, variant_id: VariantId) -> HttpResponseBase:
     """The last answer if it is a minute old at most; else its registry is asked for operators."""
     engine = engine_of(variant_id, code="VARIANT_NOT_FOUND")
-    if not engine.image:
-        raise Refused(
-            "NOT_DOCKER_VARIANT",
-            f"{engine} runs from no image.",
-            status=400,
-            variantId=engine.address,
-        )
+    require_image(engine)
     row, user = check_of(engine), person(request)
     is_new = row is not None and row.checked_at is not None
     is_new = is_new and timezone.now() - row.checked_at < NEW_ENOUGH  # type: ignore[union-attr, operator]

@@ -307,6 +307,12 @@ def test_an_engine_is_uninstalled(at_work: Program) -> None:
     assert said.json()["isInstalled"] is False
     gone = at_work.delete(f"/api/engines/docker/{VOICE}/uninstall")
     assert gone.status_code == 404
+    assert gone.json()["detail"] == f"[IMAGE_NOT_INSTALLED]variantId:{VOICE}"
+    pull = at_work.delete(f"/api/engines/docker/{VOICE}/pull")
+    assert pull.json()["detail"] == f"[NO_ACTIVE_PULL]variantId:{VOICE}"
+    for verb in ("pull", "uninstall"):
+        unknown = at_work.delete(f"/api/engines/docker/nobody:docker:local/{verb}")
+        assert unknown.json()["detail"] == "[VARIANT_NOT_FOUND]variantId:nobody:docker:local"
 
 
 def test_fifty_at_once_make_one_job(at_work: Program, fake: FakeHost) -> None:
@@ -485,3 +491,17 @@ def test_the_same_verb_for_something_else_is_another_job(program: Program) -> No
     assert program.post(path, {"modelName": "small"}).json()["job"]["jobId"] == first
     other_way = program.post(f"{path}&whenAway=fail", {"modelName": "small"})
     assert other_way.json()["detail"] == f"[JOB_RUNNING]job:{first}"
+
+
+def test_a_process_has_no_image_to_be_pulled(program: Program) -> None:
+    variant_of("", name="tiny")
+    engine_at()
+
+    refused = program.post("/api/engines/tiny/install")
+
+    assert refused.json()["detail"] == "[IMAGE_ALREADY_INSTALLED]variantId:tiny:local"
+    assert "force" not in refused.json()["message"]
+    for path in ("tiny/install?force=true", "docker/tiny:local/pull-update"):
+        pulled = program.post(f"/api/engines/{path}")
+        assert pulled.status_code == 400
+        assert pulled.json()["detail"] == "[NOT_DOCKER_VARIANT]variantId:tiny:local"
