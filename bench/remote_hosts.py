@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 from playwright.sync_api import sync_playwright
 
 from bench.docker import change, visiting, watched_page
@@ -57,7 +56,7 @@ def changes(own: OwnRemote, abm: FarAbm) -> list[Row]:
     return [at_most(what, [statistics.median(change_delays(own, abm))], "ms", 60, "limit")]
 
 
-def change_delays(own: OwnRemote, abm: FarAbm) -> list[float]:
+def change_delays(own: OwnRemote, abm: FarAbm, count: int = CHANGES) -> list[float]:
     """Milliseconds until a browser shows the engine `tone`, which runs there, as it is."""
     assert CHROMIUM is not None, "the bench needs Chromium"
     seen: list[tuple[str, float]] = []
@@ -65,7 +64,7 @@ def change_delays(own: OwnRemote, abm: FarAbm) -> list[float]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = watched_page(browser.new_page(base_url=abm.served.url), seen)
         it: Any = _Run(own, abm, client)
-        delays = [change(it, page, seen, starts=bool(number % 2)) for number in range(CHANGES)]
+        delays = [change(it, page, seen, starts=bool(number % 2)) for number in range(count)]
         browser.close()
         for container in ours(client, "tone"):
             container.start()
@@ -123,30 +122,32 @@ def dead(own: OwnRemote, abm: FarAbm) -> list[Row]:
 
 @contextlib.contextmanager
 def only(abm: FarAbm, more: int, *, dead: int = 0) -> Iterator[None]:
-    """A started abm with the first remote host, `more` of its like and some that are nowhere."""
+    """A started abm with its remote hosts, `more` like the last and some that are nowhere."""
     abm.served.stop()
     with contextlib.closing(sqlite3.connect(abm.database)) as database, database:
+        last = database.execute(f"SELECT max(id) FROM hosts_host WHERE {REMOTE}").fetchone()[0]
         for number in range(more + dead):
-            _copy_first(database, "" if number < more else f"{NOWHERE}:{2200 + number}")
+            _copy(database, last, "" if number < more else f"{NOWHERE}:{2200 + number}")
+        # Or what was seen just before it ended would count as seen.
+        database.execute(f"UPDATE hosts_host SET seen_at = NULL WHERE {REMOTE}")
     abm.start()
     try:
         yield
     finally:
         abm.served.stop()
         with contextlib.closing(sqlite3.connect(abm.database)) as database, database:
-            _drop_copies(database)
+            _drop_copies(database, last)
         abm.start()
 
 
-def _copy_first(database: sqlite3.Connection, address: str) -> None:
-    """One more host like the first; what SQLite has no column for stays as it is."""
+def _copy(database: sqlite3.Connection, like: int, address: str) -> None:
+    """One more host like that one; what SQLite has no column for stays as it is."""
     mark = f"docker:{secrets.token_hex(4)}"
-    first = database.execute(f"SELECT min(id) FROM hosts_host WHERE {REMOTE}").fetchone()[0]
-    host = _copied(database, "hosts_host", "id", first, host_id=mark, display_name=mark)
+    host = _copied(database, "hosts_host", "id", like, host_id=mark, display_name=mark)
     values: dict[str, object] = {"mark": mark, "host_id": host}
     if address:
         values["address"] = address
-    _copied(database, "hosts_remoteaccess", "host_id", first, **values)
+    _copied(database, "hosts_remoteaccess", "host_id", like, **values)
 
 
 def _copied(
@@ -162,20 +163,16 @@ def _copied(
     return made.lastrowid
 
 
-def _drop_copies(database: sqlite3.Connection) -> None:
-    first = database.execute(f"SELECT min(id) FROM hosts_host WHERE {REMOTE}").fetchone()[0]
-    copies = f"SELECT id FROM hosts_host WHERE {REMOTE} AND id > {first}"
+def _drop_copies(database: sqlite3.Connection, last: int) -> None:
+    copies = f"SELECT id FROM hosts_host WHERE {REMOTE} AND id > {last}"
     for table in ("hosts_remoteaccess", "hosts_gpu", "hosts_hostimage", "jobs_job"):
         database.execute(f"DELETE FROM {table} WHERE host_id IN ({copies})")
-    database.execute(f"DELETE FROM hosts_host WHERE {REMOTE} AND id > {first}")
+    database.execute(f"DELETE FROM hosts_host WHERE {REMOTE} AND id > {last}")
 
 
 def usable(abm: FarAbm) -> int:
     """Remote hosts that were seen since this abm began."""
-    assert abm.served.process is not None
-    began = psutil.Process(abm.served.process.pid).create_time()
-    fresh = f"unixepoch(seen_at) >= {int(began)}"
-    return len(abm.rows("hosts_host", f"{REMOTE} AND {USABLE} AND {fresh}"))
+    return len(abm.rows("hosts_host", f"{REMOTE} AND {USABLE} AND seen_at IS NOT NULL"))
 
 
 def settled_memory(abm: FarAbm) -> int:

@@ -32,7 +32,9 @@ class FarAbm(FleetAbm):
 
     @property
     def access(self) -> Row:
-        return self.rows("hosts_remoteaccess")[0]
+        """The one that is being added, else the first."""
+        rows = self.rows("hosts_remoteaccess")
+        return next((row for row in rows if row.host_id is None), rows[0])
 
     def story(self) -> str:
         added = self.rows("hosts_host", "host_type = 'docker:remote'")
