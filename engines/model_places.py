@@ -9,7 +9,6 @@ from pathlib import PurePath
 from django.conf import settings
 
 from engines.models import Engine
-from engines.sample_models import own_samples
 from hosts.deployment import deployment_id
 from hosts.models import Host
 from hosts.runners.container import Mount
@@ -30,22 +29,21 @@ class ModelPlace:
 
 
 def models_root(host: Host) -> str:
-    """The host's folder of models."""
-    return str(host.models_path or settings.DATA_DIR / "models")
+    """The host's folder of models; abm's own where it has volumes."""
+    return host.models_folder or str(settings.DATA_DIR / "models")
 
 
 def models_volume(engine: Engine) -> Mount | None:
-    """On a remote host without a folder for models, the volume that an engine has for its own."""
-    if not engine.host.is_remote or engine.host.models_path:
+    """On a host without a folder for models, the volume that an engine has for its own."""
+    if engine.host.models_folder:
         return None
     return Mount(f"abm-{deployment_id()[:8]}-{engine.name}-models", MODELS_INSIDE)
 
 
 def samples_place(host: Host) -> Mount:
-    """Where speaker samples lie on a host: its folder, or over SSH a volume for all engines."""
-    if host.is_remote and not host.samples_path:
-        return Mount(f"abm-{deployment_id()[:8]}-samples", SAMPLES_INSIDE)
-    return Mount(str(host.samples_path or own_samples()), SAMPLES_INSIDE)
+    """Where speaker samples lie on a host: its folder, or a volume for all engines."""
+    folder = host.samples_folder
+    return Mount(folder or f"abm-{deployment_id()[:8]}-samples", SAMPLES_INSIDE)
 
 
 def places_of(host: Host) -> list[ModelPlace]:
@@ -61,7 +59,7 @@ def places_of(host: Host) -> list[ModelPlace]:
             mounts.setdefault(mount.source, mount)
             found.setdefault(mount.source, []).append(engine)
     places = [ModelPlace(mounts[source], tuple(users)) for source, users in found.items()]
-    if host.is_remote and not host.models_path:
+    if not host.models_folder:
         return places
     return [*places, ModelPlace(root, (), is_root=True)]
 
@@ -93,7 +91,8 @@ def users_of(host: Host, mount: Mount, path: str = "") -> list[Engine]:
             for engine in _engines(Engine.objects.filter(host=host))
             if any(one.source == mount.source for one in _models_of(engine))
         ]
-    hosts = list(Host.objects.filter(host_type__in=LOCAL)) if host.host_type in LOCAL else [host]
+    local = [one for one in Host.objects.filter(host_type__in=LOCAL) if one.has_our_folders]
+    hosts = local if host in local else [host]
     places = [place for one in hosts for place in places_of(one) if place.mount.is_folder]
     target = PurePath(mount.source, path)
     is_owned = any(

@@ -122,7 +122,7 @@ def folder_of(host: Host, kind: str) -> Mount | None:
     """Where samples or models lie; None where each engine has a place of its own."""
     if kind == "samples":
         return samples_place(host)
-    if kind != "models" or (host.is_remote and not host.models_path):
+    if kind != "models" or not host.models_folder:
         return None
     return Mount(models_root(host), MODELS_INSIDE)
 

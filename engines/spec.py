@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hosts.runners.container import ContainerSpec, Mount, PortBinding
 from hosts.runners.docker.own_container import outside_of
 from hosts.ssh.key_line import ENGINE_PORTS
 
+LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8766
 """Where engines of the seed's images listen inside."""
 
@@ -53,8 +55,8 @@ def spec_of(engine: Engine) -> EngineSpec:
         ports=_ports(engine),
         preferred_port=engine.port,
         taken_ports=frozenset(port for port in taken.values_list("port", flat=True) if port),
-        samples_dir=_place(engine.host, engine.host.samples_path, "samples"),
-        models_dir=_place(engine.host, engine.host.models_path, "models"),
+        samples_dir=_place(engine.host, engine.host.samples_folder),
+        models_dir=_place(engine.host, engine.host.models_folder),
         cards=None if engine.host.is_docker else _cards(engine),
         container=_container(engine) if engine.host.is_docker else None,
     )
@@ -68,21 +70,21 @@ def _ports(engine: Engine) -> range:
 
 
 def _mounts(engine: Engine) -> tuple[Mount, ...]:
-    """The user's; on a remote host without folders, volumes for its samples and its own models."""
+    """The user's; on another machine without folders, volumes for samples and its own models."""
     chosen = tuple(Mount(**row) for row in engine.mounts)
     taken = {mount.target.rstrip("/") for mount in chosen}
     volumes = [models_volume(engine)]
-    if engine.host.is_remote and not engine.host.samples_path:
+    if not engine.host.samples_folder:
         volumes.append(samples_place(engine.host))
     return (*chosen, *(one for one in volumes if one is not None and one.target not in taken))
 
 
-def _place(host: Host, path: str, name: str) -> Path | None:
+def _place(host: Host, folder: str) -> Path | None:
     """A folder as the host knows it: abm may see this machine's under another name."""
-    if host.is_remote and not path:
-        return None  # abm's own folder is on this machine alone
-    place = Path(path or settings.DATA_DIR / name)
-    return outside_of(place) if host.host_type == Host.Type.DOCKER_LOCAL else place
+    if not folder:
+        return None  # a volume
+    is_seen = host.host_type == Host.Type.DOCKER_LOCAL and host.has_our_folders
+    return outside_of(Path(folder)) if is_seen else Path(folder)
 
 
 def _environment(engine: Engine) -> dict[str, str]:
@@ -103,6 +105,7 @@ def _container(engine: Engine) -> ContainerSpec:
         deployment=deployment_id(),
         platform=engine.platform,
         engine_port=int(extras.get("port") or DEFAULT_PORT),
+        engine_port_address=_published_on(engine.host),
         network="" if engine.host.is_remote else settings.ENGINE_NETWORK,
         ports=tuple(PortBinding(**row) for row in engine.ports),
         mounts=_mounts(engine),
@@ -116,6 +119,16 @@ def _container(engine: Engine) -> ContainerSpec:
         extra_hosts=limits.get("extra_hosts", {}),
         restart_policy=limits.get("restart_policy", "no"),
     )
+
+
+def _published_on(host: Host) -> str:
+    """Of another machine by TCP the address that DOCKER_ENGINE_HOST names; else its loopback."""
+    if host.is_remote or host.has_our_folders or settings.DOCKER_ENGINE_HOST == "localhost":
+        return LOOPBACK
+    try:
+        return str(ip_address(settings.DOCKER_ENGINE_HOST))
+    except ValueError:
+        return "0.0.0.0"  # a name, which Docker cannot publish on
 
 
 def _cards(engine: Engine) -> Handed:

@@ -20,7 +20,7 @@ class HostForm(forms.ModelForm):  # type: ignore[type-arg]
             "is_enabled": "abm uses this host",
         }
         help_texts = {
-            "samples_path": "On that machine. Empty: below abm's data directory, or none over SSH.",
-            "models_path": "On that machine. Empty: below abm's data directory; a volume over SSH.",
+            "samples_path": "On that machine. Empty: abm's own; on another machine a volume.",
+            "models_path": "On that machine. Empty: abm's own; on another machine volumes.",
             "is_enabled": "Switched off, abm leaves it alone; its engines are not touched.",
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
@@ -100,6 +101,27 @@ class Host(models.Model):
     def is_remote(self) -> bool:
         """Reached by SSH; how stands in `access`."""
         return self.host_type == self.Type.DOCKER_REMOTE
+
+    @property
+    def has_our_folders(self) -> bool:
+        """Whether abm's own folders are there under their names: on no other machine."""
+        return not self.is_remote and bool(self.facts.get("has_our_folders", True))
+
+    @property
+    def samples_folder(self) -> str:
+        """Where speaker samples lie; empty where that is a volume."""
+        return self._folder(self.samples_path, "samples")
+
+    @property
+    def models_folder(self) -> str:
+        """Where models lie; empty where each engine has a volume for its own."""
+        return self._folder(self.models_path, "models")
+
+    def _folder(self, chosen: str, name: str) -> str:
+        usual = str(settings.DATA_DIR / name)
+        if self.has_our_folders:
+            return chosen or usual
+        return "" if chosen == usual else chosen
 
     @property
     def is_away(self) -> bool:

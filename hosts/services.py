@@ -109,7 +109,7 @@ def set_host_paths(host: Host, *, samples: str, models: str, user: User | None) 
     for path in (samples.strip(), models.strip()):
         _check_path(path)
     before = columns(host, "samples_path", "models_path")
-    usual = None if host.is_remote else settings.DATA_DIR
+    usual = settings.DATA_DIR if host.has_our_folders else None
     host.samples_path = samples.strip() or (str(usual / "samples") if usual else "")
     host.models_path = models.strip() or (str(usual / "models") if usual else "")
     host.save(update_fields=["samples_path", "models_path", "updated_at"])

@@ -1,6 +1,6 @@
-"""A room for one remote host: a network and a mount namespace held by one sleeping process.
+"""A room for one remote host: namespaces of network, mounts and name, held by a sleeping process.
 
-Both end with the last process in them, so there is no name to clean up after. Inside, `/run`,
+All end with the last process in them, so there is no name to clean up after. Inside, `/run`,
 `/home` and the list of users are its own.
 """
 
@@ -48,6 +48,7 @@ mount --bind "$1/programs" /run/programs
 for name in passwd group shadow; do mount --bind "$1/etc/$name" "/etc/$name"; done
 for user in anna guest; do mkdir "/home/$user"; chown "$user:$user" "/home/$user"; done
 ip link set lo up
+echo "$2" > /proc/sys/kernel/hostname
 readlink /proc/self/ns/net > "$1/namespace.new"
 mv "$1/namespace.new" "$1/namespace"
 exec sleep infinity
@@ -80,8 +81,9 @@ class Room:
         for name, text in (("passwd", PASSWD), ("group", GROUP), ("shadow", SHADOW)):
             (etc / name).write_text(text)
         (self.folder / "namespace").unlink(missing_ok=True)
-        command = ["--net", "--mount", program("sh"), "-c", SETUP, "sh", str(self.folder)]
-        state.start(self.process, [program("unshare"), *command], env=_environment())
+        setup = [program("sh"), "-c", SETUP, "sh", str(self.folder), f"lab-{self.name}"]
+        command = [program("unshare"), "--net", "--mount", "--uts", *setup]
+        state.start(self.process, command, env=_environment())
         self._wait(state)
 
     def inside(self, state: State) -> tuple[str, ...]:
@@ -89,7 +91,7 @@ class Room:
         held = state.process(self.process)
         if held is None:
             raise LabError(f"The remote host {self.name} is not up.")
-        return (program("nsenter"), "--target", str(held.pid), "--net", "--mount", "--")
+        return (program("nsenter"), "--target", str(held.pid), "--net", "--mount", "--uts", "--")
 
     def join(self, state: State, bridge: str, address: str) -> None:
         """A cable from `bridge` into the room, with its address there, such as 10.0.0.2/24."""

@@ -69,8 +69,6 @@ def test_its_life(far: Far) -> None:
     abm.until(lambda: "Install an engine there first" in abm.host.gpu_text)
     assert (abm.host.has_gpu, far.helpers()) == (None, [])
 
-    # What an admin does on that machine: abm makes no folders where it sees none.
-    (abm.database.parent / "models" / ENGINE).mkdir(parents=True)
     abm.installed(ENGINE, starts=True)
     abm.until_state(ENGINE, "running", seconds=60)
     container = far.client.containers.list(filters={"label": f"abm.engine={ENGINE}"})[0]

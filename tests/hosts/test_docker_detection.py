@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import socket
 import time
 from collections.abc import Iterator
@@ -408,6 +409,36 @@ def test_a_card_here_says_nothing_of_a_daemon_elsewhere(place: Place) -> None:
     assert found.facts is not None
     assert (found.facts.cards, found.facts.disk_free, found.facts.memory_used) == (None,) * 3
     assert found.facts.emulated == ("linux/amd64", "linux/arm64")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_container", "has_ours"),
+    [(platform.node(), False, True), ("gpu-box", False, False), (platform.node(), True, False)],
+)
+def test_by_tcp_only_this_machine_itself_has_abms_folders(
+    place: Place, name: str, is_container: bool, has_ours: bool
+) -> None:
+    answers = Answers()
+    answers.info |= {"Name": name}
+
+    with speaking_tls(None, answers) as port:
+        place.environ = {"DOCKER_HOST": f"tcp://127.0.0.1:{port}"}
+        facts = place.detect(is_container=is_container).facts
+
+    assert facts is not None
+    assert facts.has_our_folders is has_ours
+    assert not facts.is_on_this_machine
+
+
+def test_a_daemon_by_a_socket_is_given_folders(place: Place) -> None:
+    answers = Answers()
+    answers.info |= {"Name": "docker-desktop", "OperatingSystem": "Docker Desktop"}
+
+    with speaking(place.socket, answers):
+        facts = place.detect().facts
+
+    assert facts is not None
+    assert facts.has_our_folders
 
 
 def test_a_full_disk_degrades_with_its_numbers(place: Place) -> None:

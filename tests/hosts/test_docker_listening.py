@@ -35,6 +35,7 @@ def problem(
     endpoint: EngineEndpoint | None = ENDPOINT,
     is_reached: bool = False,
     is_abm_contained: bool = False,
+    is_elsewhere: bool = False,
 ) -> str:
     return address_problem(
         endpoint,
@@ -43,6 +44,7 @@ def problem(
         inner_port=8766,
         is_reached=is_reached,
         is_abm_contained=is_abm_contained,
+        is_elsewhere=is_elsewhere,
     )
 
 
@@ -151,3 +153,11 @@ def test_a_connection_is_tried() -> None:
         assert not is_reached(endpoint)
         held.listen()
         assert is_reached(endpoint)
+
+
+def test_a_docker_of_another_machine_says_which_setting_names_it() -> None:
+    said = problem(None, is_elsewhere=True)
+
+    assert "another machine" in said
+    assert "DOCKER_ENGINE_HOST" in said
+    assert problem(None, is_elsewhere=True, is_reached=True) == ""

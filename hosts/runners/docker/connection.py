@@ -78,6 +78,11 @@ class DockerAddress:
         return Path(self.url.removeprefix("unix://")) if self.url.startswith("unix://") else None
 
     @property
+    def is_tcp(self) -> bool:
+        """It may be another machine's."""
+        return self.url.startswith("tcp://")
+
+    @property
     def pipe(self) -> str:
         """The name of a Windows pipe, or empty."""
         return self.url.rpartition("/")[2] if self.url.startswith("npipe:") else ""

@@ -62,6 +62,8 @@ class DockerHost:
     """It has the folders and ports that abm sees, so that abm may look at them."""
     is_abm_contained: bool = False
     """abm itself runs in a container, where the host's loopback is not its own."""
+    is_elsewhere: bool = False
+    """It is another machine's, reached by TCP."""
     version: str = ""
     """abm's, for the label."""
     reached: Callable[[EngineEndpoint], EngineEndpoint] = as_it_is

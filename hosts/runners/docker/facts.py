@@ -18,6 +18,7 @@ from hosts.gpu.handing import CDI_KINDS
 from hosts.gpu.values import Vendor
 from hosts.runners.base import HostFacts
 from hosts.runners.docker.connection import DockerAddress, version_of
+from hosts.runners.docker.own_identity import knows_own
 from hosts.runners.docker.system import System, text_of
 
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "armv6l": "arm/v6"}
@@ -71,6 +72,8 @@ class DockerFacts(HostFacts):
     emulated: tuple[str, ...] | None = None
     """Platforms of other architectures that run by emulation, such as `linux/arm64`."""
     is_on_this_machine: bool = False
+    has_our_folders: bool = True
+    """A folder of abm's can be mounted by its name; not on another machine, reached by TCP."""
     warnings: tuple[str, ...] = ()
     """What the daemon itself warns of."""
 
@@ -112,6 +115,7 @@ def read_facts(client: docker.APIClient, address: DockerAddress, system: System)
         is_rootless="name=rootless" in (said.get("SecurityOptions") or ()),
         emulated=_emulated(system) if is_here else _emulated_by(product),
         is_on_this_machine=is_here,
+        has_our_folders=_has_our_folders(client, said, address, system),
         warnings=tuple(said.get("Warnings") or ()),
     )
 
@@ -142,6 +146,19 @@ def _is_here(said: Mapping[str, Any], address: DockerAddress, system: System) ->
     is_same_kernel = said.get("KernelVersion") == platform.release()
     is_same_name = system.is_container or said.get("Name") == platform.node()
     return address.path is not None and is_same_kernel and is_same_name
+
+
+def _has_our_folders(
+    client: docker.APIClient, said: Mapping[str, Any], address: DockerAddress, system: System
+) -> bool:
+    """A socket leads to this machine, or to a virtual one that shares its folders. By TCP, such as
+    through a proxy, it is this machine's if it knows abm's own container, or has its name.
+    """
+    if not address.is_tcp:
+        return True
+    if system.is_container:
+        return knows_own(client)
+    return said.get("KernelVersion") == platform.release() and said.get("Name") == platform.node()
 
 
 def _has_containerd_store(said: Mapping[str, Any]) -> bool:

@@ -56,11 +56,12 @@ def address_problem(
     inner_port: int,
     is_reached: bool,
     is_abm_contained: bool = False,
+    is_elsewhere: bool = False,
 ) -> str:
     """Why a running engine cannot be reached where abm looks for it; empty if nothing is wrong.
 
     `heard` is where it listens inside (None: unknown), `inner_port` where it was told to,
-    `is_reached` whether a connection to the endpoint was taken (see `is_reached`).
+    `is_reached` whether a connection was taken, `is_elsewhere` that it is another machine by TCP.
     """
     if endpoint is None:
         return (
@@ -69,14 +70,19 @@ def address_problem(
         )
     if heard is not None and inner_port not in {one.port for one in heard if not one.is_loopback}:
         return _heard_elsewhere(heard, name=name, inner_port=inner_port)
-    if is_reached or (heard is None and not is_abm_contained):
+    if is_reached or (heard is None and not is_abm_contained and not is_elsewhere):
         return ""
     if is_abm_contained:
-        host = urlsplit(endpoint.url).hostname
         return (
             f"{name} runs, but {endpoint.url} does not answer: abm runs in a container itself, "
-            f"where {host} is not the host. Put abm and its engines into one network and name that "
-            "in ENGINE_NETWORK, or let DOCKER_ENGINE_HOST name the host."
+            f"where {urlsplit(endpoint.url).hostname} is not the host. Put abm and its engines "
+            "into one network, named in ENGINE_NETWORK, or let DOCKER_ENGINE_HOST name the host."
+        )
+    if is_elsewhere:
+        return (
+            f"{name} runs on another machine, but {endpoint.url} does not answer. Let "
+            "DOCKER_ENGINE_HOST name that machine and its firewall let abm in, or add it as a "
+            "host by SSH."
         )
     return (
         f"{name} listens on port {inner_port} inside its container, but {endpoint.url} takes no "

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -23,14 +22,12 @@ from hosts.runners.base import RunnerError
 from hosts.runners.docker.connection import connect
 from hosts.runners.docker.detection import detect
 from hosts.runners.docker.errors import FOREIGN, mapped
+from hosts.runners.docker.own_identity import MOUNTS, own_id
 from hosts.runners.docker.system import read_system, text_of
 
 AGAIN_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
-
-OWN_ID = re.compile(r"/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf) ")
-"""In /proc/self/mountinfo, whose fourth field is the source: man 5 proc_pid_mountinfo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +58,6 @@ def moved(path: Path, pairs: Iterable[tuple[PurePosixPath, PurePosixPath]]) -> P
     return new / path.relative_to(old)
 
 
-def own_id(mounts: str) -> str:
-    """The id of the container whose /proc/self/mountinfo this is; empty where it tells none."""
-    found = OWN_ID.search(mounts)
-    return found[1] if found else ""
-
-
 def own_image(client: Any) -> str:
     """The id of the image that abm itself runs from, on this daemon; empty where it has none.
 
@@ -74,7 +65,7 @@ def own_image(client: Any) -> str:
     """
     if not read_system().is_container:
         return ""
-    identity = own_id(text_of(Path("/proc/self/mountinfo")))
+    identity = own_id(text_of(MOUNTS))
     try:
         return str(client.inspect_container(identity)["Image"]) if identity else ""
     except NotFound:
@@ -110,7 +101,7 @@ class _Known:
 def _asked() -> tuple[Place, ...] | None:
     if not read_system().is_container:
         return ()
-    identity = own_id(Path("/proc/self/mountinfo").read_text(errors="replace"))
+    identity = own_id(text_of(MOUNTS))
     found = detect()
     if not identity or found.address is None or not found.state.is_usable:
         return None

@@ -87,7 +87,7 @@ class DockerRunner(EngineRunner):
         self._credentials = credentials
         self._version = version
         self._client: docker.APIClient | None = None
-        self._is_apart = False
+        self._is_apart = self._is_elsewhere = False
         """abm runs in a container, and the daemon outside of it."""
 
     def close(self) -> None:
@@ -176,6 +176,7 @@ class DockerRunner(EngineRunner):
             inner_port=inner_port_of(found),
             is_reached=endpoint is not None and is_reached(host.reached(endpoint)),
             is_abm_contained=host.is_abm_contained,
+            is_elsewhere=host.is_elsewhere,
         )
 
     def received(self, spec: EngineSpec) -> int | None:
@@ -217,7 +218,10 @@ class DockerRunner(EngineRunner):
         """The daemon, connected to at the first question."""
         if self._client is None:
             self._address, self._client = self._connected()
-            self._is_apart = read_system().is_container and self._has_other_name()
+            is_contained, is_tcp = read_system().is_container, self._address.is_tcp
+            has_other_name = (is_contained or is_tcp) and self._has_other_name()
+            self._is_apart = is_contained and has_other_name
+            self._is_elsewhere = is_tcp and has_other_name
         is_socket = bool(self._address and (self._address.path or self._address.pipe))
         return DockerHost(
             self._client,
@@ -225,6 +229,7 @@ class DockerRunner(EngineRunner):
             engine_host=self._engine_host,
             is_here=is_socket and not self._is_apart,
             is_abm_contained=self._is_apart,
+            is_elsewhere=self._is_elsewhere,
             version=self._version,
         )
 
