@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 
 import pytest
+from django.core.management.base import CommandError
 from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
@@ -32,6 +34,10 @@ def process(role: str, **more: object) -> None:
     Process.objects.create(role=role, seen_at=Now(), **(values | more))
 
 
+def _newer() -> bool:
+    raise CommandError("The database is newer.")
+
+
 def test_ready_without_its_threads_is_not_ready(client: Client) -> None:
     answer = client.get("/readyz")
 
@@ -39,6 +45,22 @@ def test_ready_without_its_threads_is_not_ready(client: Client) -> None:
     assert answer.json()["checks"]["database"] == "ok"
     assert answer.json()["checks"]["migrations"] == "ok"
     assert answer.json()["checks"]["worker"] == "none works"
+
+
+@pytest.mark.parametrize(
+    ("is_behind", "told"),
+    [(lambda: True, "missing"), (lambda: False, "ok"), (_newer, "newer than this abm")],
+)
+def test_tables_that_are_not_those_of_this_abm_are_not_ready(
+    client: Client, monkeypatch: pytest.MonkeyPatch, is_behind: Callable[[], bool], told: str
+) -> None:
+    monkeypatch.setattr(readiness, "is_behind", is_behind)
+    monkeypatch.setitem(readiness.CHECKS, "migrations", readiness._Migrations())
+
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["migrations"] == told
 
 
 def test_processes_of_their_own_are_asked_for(client: Client, apart: None) -> None:
