@@ -15,6 +15,21 @@ from tests.browser.server import Served
 KEYS = ("scheme", "host", "address", "socket", "stream")
 
 
+BUSY_AT_FIRST = """
+const reader = ReadableStreamDefaultReader.prototype;
+const read = reader.read;
+let isBusy = true;
+reader.read = async function () {
+  if (isBusy) {
+    isBusy = false;
+    await new Promise((done) => setTimeout(done, 1500));
+  }
+  return read.call(this);
+};
+"""
+"""The first answer that comes in pieces is looked at when all of it is there."""
+
+
 class BadProxy(BaseHTTPRequestHandler):
     """Keeps answers back until they are whole, hands on its own Host, knows no WebSockets."""
 
@@ -71,6 +86,13 @@ def test_a_bad_proxy_is_named_with_the_line_that_mends_it(page: Page, proxy: str
         expect(row.get_by_text(line, exact=True)).to_be_visible()
     scheme = page.locator('[data-probe="scheme"] .state')
     expect(scheme).to_have_class("state state-available")
+
+
+def test_a_browser_that_was_busy_asks_once_more_before_it_blames_a_proxy(page: Page) -> None:
+    page.add_init_script(BUSY_AT_FIRST)
+    page.goto("/system/")
+
+    expect(page.locator('[data-probe="stream"] .state')).to_have_class("state state-available")
 
 
 def test_the_page_fits_a_phone(page: Page) -> None:
