@@ -85,6 +85,7 @@ def test_cards_are_read_in_one_container_that_stays(client: docker.APIClient, im
     assert (found["HostConfig"]["CapDrop"], found["HostConfig"]["CapAdd"]) == (["ALL"], None)
     assert found["HostConfig"]["PortBindings"] in (None, {})
     assert found["HostConfig"]["ReadonlyRootfs"] and found["HostConfig"]["AutoRemove"]
+    assert found["Config"]["Healthcheck"] == {"Test": ["NONE"]}
 
 
 def test_they_are_read_over_tls(daemon: OwnDaemon, image: str, tmp_path: Path) -> None:

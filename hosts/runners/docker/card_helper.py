@@ -156,6 +156,7 @@ class CardHelper:
             user="0",
             environment=body["environment"],
             labels={CARDS: self._deployment, SPEC: self._digest},
+            healthcheck=body["healthcheck"],
             host_config=config,
         )["Id"]
         try:
@@ -173,6 +174,8 @@ class CardHelper:
         )
         return {
             "entrypoint": ["sh", "-c", STAY],
+            # The image's own would ask for an abm, which does not run in here.
+            "healthcheck": {"test": ["NONE"]},
             # Images name the CUDA that they need, which nvidia-smi does not.
             "environment": {"NVIDIA_DISABLE_REQUIRE": "1", "PATH": PATH},
             "host": {
