@@ -16,6 +16,7 @@ from ninja import Query, Router
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.rest import Said, Shape, Text, VariantId, bytes_of, endpoint, person
+from accounts.roles import require_role
 from engines import services, uninstall, updates
 from engines.api_naming import engine_of, require_docker_now, require_image, wanted_variant
 from engines.models import Engine
@@ -133,9 +134,11 @@ def pull_update(request: HttpRequest, variant_id: VariantId, wait: bool = True) 
 
 
 def _pull(request: HttpRequest, engine: Engine, *, wait: bool) -> HttpResponseBase:
+    user = person(request)
+    require_role(user, OPERATOR, host=engine.host_id)
     require_image(engine)
     require_docker_now(engine.host)
-    ask = partial(updates.update_engine, engine, user=person(request), is_forced=True)
+    ask = partial(updates.update_engine, engine, user=user, is_forced=True)
     return answered(
         request, joined(Job.Action.UPDATE, ask), partial(_installed, engine.address), wait=wait
     )
