@@ -27,7 +27,7 @@ from tests.pages.factories import browser_of, make_user
 
 AUDIT = "/accounts/audit/"
 DOORS = ("views", "consumers", "consumer", "roles", "rest")
-NOTERS = {"note", "note_engine", "submit_job", "_note"}
+NOTERS = {"note", "note_engine", "submit_job", "submit_once", "_note"}
 UNNOTED = {
     "accounts.tokens._require_own": "checks for its callers",
     "catalog.overriding.say_of_entry": "each field is noted by itself",
