@@ -11,7 +11,8 @@ from django.conf.locale import LANG_INFO
 # dots without a space. Shown as it is, it would tell nobody anything.
 _TRANSLATION_KEY = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_ACRONYMS = {"api", "cfg", "cpu", "gpu", "id", "url", "tts", "stt", "vad", "wav", "db", "hz", "ms"}
+_ACRONYMS = {"api", "cfg", "cpu", "gpu", "id", "url", "tts", "stt", "vad", "wav"}
+_UNITS = {"db": "dB", "hz": "Hz", "ms": "ms"}
 
 # What Django's own list of languages lacks; engines name both two-letter and three-letter codes.
 _MORE_LANGUAGES = {
@@ -45,7 +46,8 @@ def readable_key(key: str) -> str:
     """
     words = _WORD.findall(key.rsplit(".", 1)[-1])
     shown = [
-        word.upper() if len(word) == 1 or word.lower() in _ACRONYMS else word.lower()
+        _UNITS.get(word.lower())
+        or (word.upper() if len(word) == 1 or word.lower() in _ACRONYMS else word.lower())
         for word in words
     ]
     text = " ".join(shown)

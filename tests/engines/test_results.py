@@ -16,7 +16,7 @@ def test_a_quality_report_has_units_and_no_translation_keys() -> None:
                 "fields": [
                     {"key": "quality.fields.speechRatio", "value": 81.456, "type": "percent"},
                     {"key": "quality.fields.maxSilence", "value": 1.5, "type": "seconds"},
-                    {"key": "peak", "value": None, "type": "number"},
+                    {"key": "quality.fields.peakVolumeDb", "value": None, "type": "number"},
                 ],
                 "infoBlocks": {
                     "silence": [{"text": "quality.issues.longSilence", "severity": "warning"}]
@@ -29,7 +29,7 @@ def test_a_quality_report_has_units_and_no_translation_keys() -> None:
     assert [(row.label, row.value) for row in report.fields] == [
         ("Speech ratio", "81.46 %"),
         ("Max silence", "1.5 s"),
-        ("Peak", "—"),
+        ("Peak volume dB", "—"),
     ]
     assert report.notes[0].text == "Long silence"
 
