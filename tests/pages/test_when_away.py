@@ -30,7 +30,7 @@ def test_the_page_offers_it_with_the_hosts_own_way_first(
     for text, place in ((page, "engine"), (dialog, "uninstall")):
         assert f'id="{place}-when-away"' in text
         assert f'<option value="{word}" selected>' in text
-    assert 'hx-include="#engine-when-away"' in page
+    assert 'hx-include="#engine-away"' in page
 
 
 def test_where_the_host_is_there_it_is_not_offered(operator: Client) -> None:
