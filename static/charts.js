@@ -86,7 +86,7 @@
     const options = {
       width: place.clientWidth,
       height,
-      padding: [8, 12, 0, 0],
+      padding: [8, 28, 0, 0],
       cursor: { sync: { key: "engine" }, drag: { x: false, y: false }, y: false },
       scales: {
         x: { range: () => [Date.now() / 1000 - HOUR, Date.now() / 1000] },
