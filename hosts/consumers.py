@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.http import QueryDict
 from django.template.loader import render_to_string
 
 from accounts.models import User
@@ -63,6 +64,9 @@ class HostConsumer(LiveConsumer):
 
     async def heard_topics(self) -> set[str]:
         self.host_pk = int(self.scope["url_route"]["kwargs"]["pk"])
+        query = self.scope.get("query_string", b"").decode("ascii", "replace")
+        words = QueryDict(query).get("cards", "").split(",")
+        self.charted = {int(word) for word in words if word.isdecimal()}
         return await super().heard_topics()
 
     async def connect(self) -> None:
@@ -88,7 +92,7 @@ class HostConsumer(LiveConsumer):
     async def gpus_changed(self, message: dict[str, Any]) -> None:
         if int(message["pk"]) == self.host_pk:
             self.want("gpus", lambda user: render_gpus(self.host_pk, user))
-            self.want("samples", lambda user: render_samples(self.host_pk))
+            self.want("samples", lambda user: render_samples(self.host_pk, self.charted))
 
     async def strays_changed(self, message: dict[str, Any]) -> None:
         if int(message["pk"]) == self.host_pk:
@@ -135,10 +139,11 @@ def render_gpus(pk: int, user: User) -> str:
     return render_to_string("hosts/_gpus.html", {"host": host, "viewer": user})
 
 
-def render_samples(pk: int) -> str:
-    """The newest figures of each card, for its charts."""
+def render_samples(pk: int, charted: set[int]) -> str:
+    """The newest figures of each card whose charts the page has, as it was drawn with them."""
     host = host_shown(pk)
-    context = {"cards": charts_of(host) if host else []}
+    cards = charts_of(host) if host and charted else []
+    context = {"cards": [card for card in cards if card.gpu.pk in charted]}
     return render_to_string("hosts/_gpu_samples.html", context)
 
 

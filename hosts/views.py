@@ -40,12 +40,14 @@ def host(request: HttpRequest, pk: int) -> HttpResponse:
     shown = _shown(pk)
     services.ask_disk(shown)
     ask_gpus(shown)
+    parts = host_context(shown)
+    cards = ",".join(str(chart.gpu.pk) for chart in parts["charts"])
     context = {
         "nav": "hosts",
         "form": HostForm(instance=shown),
         "viewer": request.user,
-        "socket_path": f"/ws/hosts/{pk}/",
-        **host_context(shown),
+        "socket_path": f"/ws/hosts/{pk}/?cards={cards}",
+        **parts,
     }
     return render(request, "hosts/host.html", context)
 

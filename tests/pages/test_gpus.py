@@ -77,14 +77,35 @@ def test_who_opens_the_page_has_the_cards_read_more_often(viewer: Client) -> Non
 async def test_an_open_page_shows_a_new_reading() -> None:
     host = await sync_to_async(make_host)()
     user = await sync_to_async(make_user)("viewer")
-    card = CardReading("GPU-1", name="RTX 4090", memory_total=2**30, memory_used=2**29)
-    async with opened(f"/ws/hosts/{host.pk}/", user) as page:
+    pk = await sync_to_async(lambda: make_gpu(host).pk)()
+    card = CardReading(A, name="RTX 4090", memory_total=2**30, memory_used=2**29)
+    async with opened(f"/ws/hosts/{host.pk}/?cards={pk},x", user) as page:
         await page.settle()
 
         await sync_to_async(write_gpus)(host, Inventory((card,), ()), {}, names={})
 
         assert "512 MiB" not in await page.part("RTX 4090", "0.5 GiB of 1 GiB free")
-        assert "536870912" in await page.part("data-sample")
+        assert "536870912" in await page.part(f'id="gpu-{pk}-sample"')
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_figures_come_for_the_charts_alone_that_the_page_has() -> None:
+    host = await sync_to_async(make_host)()
+    user = await sync_to_async(make_user)("viewer")
+    card = CardReading(A, name="RTX 4090", memory_total=2**30, memory_used=2**29)
+    async with opened(f"/ws/hosts/{host.pk}/?cards=", user) as page:
+        await page.settle()
+
+        await sync_to_async(write_gpus)(host, Inventory((card,), ()), {}, names={})
+
+        assert "data-sample" not in await page.part("RTX 4090") + await page.settle()
+
+
+def test_a_page_tells_its_socket_which_charts_it_has(viewer: Client) -> None:
+    host = make_host()
+    cards = f"{make_gpu(host).pk},{make_gpu(host, B).pk}"
+
+    assert f"/ws/hosts/{host.pk}/?cards={cards}" in text_of(viewer, f"/hosts/{host.pk}/")
 
 
 class TestSettings:
