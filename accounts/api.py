@@ -99,7 +99,7 @@ class TokenMade(Shape):
     key: str
 
 
-def _person(user: User) -> PersonShape:
+def person_shape(user: User) -> PersonShape:
     return PersonShape(
         user_id=user.pk,
         name=user.username,
@@ -111,7 +111,7 @@ def _person(user: User) -> PersonShape:
     )
 
 
-def _token(token: ApiToken) -> TokenShape:
+def token_shape(token: ApiToken) -> TokenShape:
     return TokenShape(
         token_id=token.pk,
         name=token.name,
@@ -134,12 +134,12 @@ def _found(pk: int) -> User:
 @endpoint(router, "GET", "/users/me", response=PersonShape, summary="Who am I")
 def me(request: HttpRequest) -> HttpResponse:
     """The role is that of the token, which may be lower than one's own."""
-    return bytes_of(_person(person(request)))
+    return bytes_of(person_shape(person(request)))
 
 
 @endpoint(router, "GET", "/users", response=PeopleAnswer, role=ADMIN, summary="List people")
 def list_users(request: HttpRequest) -> HttpResponse:
-    shapes = [_person(user) for user in User.objects.prefetch_related(GRANTS)]
+    shapes = [person_shape(user) for user in User.objects.prefetch_related(GRANTS)]
     return bytes_of(PeopleAnswer(users=shapes, count=len(shapes)))
 
 
@@ -156,7 +156,7 @@ def add_user(request: HttpRequest, wish: PersonWish) -> HttpResponse:
     made = services.add_user(
         name=wish.name, password=wish.password, role=wish.role, user=person(request)
     )
-    return bytes_of(_person(made))
+    return bytes_of(person_shape(made))
 
 
 @endpoint(
@@ -180,7 +180,7 @@ def change_user(request: HttpRequest, user_id: Path[Id], wish: PersonChange) -> 
         )
     if "hosts" in wish.model_fields_set:
         limit_to_hosts(changed, hosts=wish.hosts, user=user)
-    return bytes_of(_person(_found(user_id)))
+    return bytes_of(person_shape(_found(user_id)))
 
 
 @endpoint(
@@ -211,7 +211,7 @@ def list_tokens(request: HttpRequest, wanted: Query[TokensWanted]) -> HttpRespon
     tokens = ApiToken.objects.select_related("user")
     if not (wanted.all and user.is_admin):
         tokens = tokens.filter(user_id=user.pk)
-    shapes = [_token(token) for token in tokens]
+    shapes = [token_shape(token) for token in tokens]
     return bytes_of(TokensAnswer(tokens=shapes, count=len(shapes)))
 
 
@@ -221,7 +221,7 @@ def add_token(request: HttpRequest, wish: TokenWish) -> HttpResponse:
     token, key = create_token(
         _found(user.pk), name=wish.name, role=wish.role, days=wish.days, user=user
     )
-    return bytes_of(TokenMade(token=_token(token), key=key))
+    return bytes_of(TokenMade(token=token_shape(token), key=key))
 
 
 @endpoint(

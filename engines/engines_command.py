@@ -102,7 +102,8 @@ def _install(options: dict[str, Any], terminal: Terminal) -> None:
     variant, host = wanted_variant(options["engine"], options["tag"])
     there = Engine.objects.filter(host=host, name=variant.entry.name).first()
     if there is not None and there.is_installed:
-        raise CommandError(f"{there} is installed on {host} already. `update` pulls it anew.")
+        way = " `update` pulls it anew." if there.image else ""
+        raise CommandError(f"{there} is installed on {host} already.{way}")
     require_docker_now(host)
     wish = Wish(starts=options["start"], overrules=options["overrule"], consents=options["consent"])
     terminal.job(services.install_engine(variant, host=host, user=None, wish=wish))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +14,9 @@ from django.core.management import CommandError, call_command
 from rich.console import Console
 
 from abm.embedded import Tail
+from abm.management.commands.abm import THINGS, Command
 from accounts.audit_models import AuditEntry
-from accounts.models import ApiToken
+from accounts.models import ApiToken, User
 from catalog.models import CatalogSource
 from engines import work
 from engines.models import Engine
@@ -311,6 +313,51 @@ def test_a_token_is_printed_once_listed_and_ended() -> None:
     assert key not in abm("token", "list")
     abm("token", "revoke", "--user", "olga", "--name", "ci")
     assert not ApiToken.objects.exists()
+
+
+def test_every_verb_can_answer_in_json() -> None:
+    things = next(action for action in _parser()._actions if action.dest == "thing").choices
+    assert things is not None
+    silent = {
+        f"{thing} {name}"
+        for thing in THINGS
+        for action in things[thing]._actions  # type: ignore[call-overload]
+        for name, verb in (action.choices.items() if action.dest == "verb" else ())
+        if "--json" not in verb.format_help()
+    }
+
+    assert silent == set()
+
+
+def _parser() -> ArgumentParser:
+    return Command().create_parser("manage.py", "abm")
+
+
+def test_people_and_tokens_are_told_in_the_words_of_the_api() -> None:
+    made = told("users", "add", "olga", "--role", "operator", "--random")
+
+    assert (made["name"], made["role"], made["isActive"]) == ("olga", "operator", True)
+    assert User.objects.get().check_password(made["password"])
+    assert told("users", "list")[0] == {key: made[key] for key in made if key != "password"}
+    assert abm("users", "list").split()[:2] == ["NAME", "ROLE"]
+    assert told("users", "link", "olga")["url"].startswith("http")
+    assert told("users", "role", "olga", "viewer")["success"] is True
+    token = told("token", "create", "--user", "olga", "--name", "ci")
+    assert token["key"].startswith(token["token"]["prefix"])
+    assert told("token", "list") == [token["token"]]
+    assert (
+        "ci of olga was revoked"
+        in told("token", "revoke", "--user", "olga", "--name", "ci")["message"]
+    )
+
+
+def test_a_refusal_is_json_as_well() -> None:
+    out = io.StringIO()
+
+    with pytest.raises(CommandError, match="There is no engine nope"):
+        call_command("abm", "engines", "start", "nope", "--json", stdout=out)
+
+    assert json.loads(out.getvalue())["detail"] == "[ENGINE_NOT_FOUND]variantId:nope"
 
 
 def test_a_token_may_do_no_more_than_its_person() -> None:

@@ -17,6 +17,7 @@ from abm.fleet import command as fleet_command
 from accounts import token_command, users_command
 from accounts.audit import Via, acting
 from accounts.refused import Refused
+from accounts.rest import problem
 from catalog import catalog_command
 from catalog.check import check_engine
 from catalog.scaffold import TYPES, NotMade, new_engine
@@ -91,6 +92,8 @@ class Command(BaseCommand):
                 with choosing(options.get("when_away") or ""):
                     module.handle(options, terminal)
             except Refused as refused:
+                if terminal.is_json:
+                    self.stdout.write(json.dumps(problem(refused), ensure_ascii=False))
                 raise CommandError(refused.message) from refused
 
     def _new(self, folder: Path, name: str, engine_type: str) -> None:
