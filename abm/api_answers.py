@@ -51,7 +51,8 @@ class Body:
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         """As this caller wants it."""
-        if self.etag in request.headers.get("If-None-Match", ""):
+        known = request.headers.get("If-None-Match", "")
+        if self.etag in known or known.strip() == "*":
             answer = HttpResponse(status=304)
             del answer["Content-Type"]
         elif self.packed and "gzip" in request.headers.get("Accept-Encoding", ""):

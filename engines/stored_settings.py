@@ -152,7 +152,12 @@ def set_category(category: str, value: Mapping[str, Any], *, user: User | None) 
         checked = shape.model_validate(dict(value))
     except ValidationError as error:
         faults = {
-            ".".join(map(str, fault["loc"]))[:80]: fault["msg"] for fault in error.errors()[:20]
+            ".".join(map(str, fault["loc"]))[:80]: (
+                f"{category} has no such setting"
+                if fault["type"] == "extra_forbidden"
+                else fault["msg"]
+            )
+            for fault in error.errors()[:20]
         }
         words = "; ".join(f"{name}: {why}" for name, why in faults.items())
         raise Refused("SETTINGS_INVALID", f"{words}.", status=400, **faults) from error

@@ -60,7 +60,8 @@ def snippets_of(engine: Engine, *, base: str) -> list[Snippet]:
         Snippet(
             "JavaScript",
             _javascript(call, url),
-            "Node 18 or newer, as an .mjs file. A web page of another site is not let in.",
+            "Node 18 or newer, as an .mjs file. A web page of another site is let in only if "
+            "CORS_ORIGINS names it.",
         ),
     ]
 

@@ -198,6 +198,8 @@ def hosts_answer(hosts: Iterable[Host]) -> HostsAnswer:
 def tested_shape(host: Host) -> Tested:
     is_well = host.is_usable
     category = None if is_well else CATEGORIES.get(Host.State(host.state), "SSH_ERROR")
+    if category == "SSH_TIMEOUT" and not host.is_remote:
+        category = "SSH_ERROR"  # there is no SSH to be waited for; the sentence says what it is
     return Tested(
         success=is_well,
         docker_version=host.docker_version or None,

@@ -44,7 +44,8 @@ def delete_host(host: Host, *, user: User | None) -> None:
 def _has_engines(host: Host, count: int) -> Refused:
     return Refused(
         "HOST_HAS_ENGINES",
-        f"{host} has {count} engines. Uninstall them first.",
+        f"{host} still has {'an engine' if count == 1 else f'{count} engines'}. "
+        f"Uninstall {'it' if count == 1 else 'them'} first.",
         status=400,
         hostId=host.host_id,
         count=count,

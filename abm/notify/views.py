@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -33,6 +33,8 @@ def targets(request: HttpRequest) -> HttpResponse:
 def add(request: HttpRequest, type: str) -> HttpResponse:
     require_role(user_of(request), User.Role.ADMIN)
     if request.method == "GET":
+        if type not in NotifyTarget.Type.values:
+            raise Http404
         return _form(request, NotifyTarget(type=type, kinds=[kind.value for kind in CHOSEN]))
     target, secret = services.add_target(type, _wish(request), user=user_of(request))
     if secret:

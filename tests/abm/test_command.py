@@ -108,7 +108,7 @@ class TestHosts:
     def test_one_with_engines_is_not_removed(self, docker: Host) -> None:
         make_engine(host=docker)
 
-        with pytest.raises(CommandError, match="Uninstall them first"):
+        with pytest.raises(CommandError, match="Uninstall it first"):
             abm("hosts", "remove", "docker:local")
 
     def test_one_is_looked_at_here_and_now(

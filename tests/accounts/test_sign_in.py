@@ -111,3 +111,10 @@ def test_the_profile_says_who_one_is(client: Client, bob: User) -> None:
 
     assert "bob" in page
     assert "You are viewer here" in page
+
+
+def test_what_cannot_be_a_name_is_told_as_well(client: Client, db: None) -> None:
+    for name in ("a\x00b", "a" * 100_000, ""):
+        answer = client.post("/accounts/login/", {"username": name, "password": "x"})
+
+        assert 'role="alert"' in answer.content.decode(), name[:5]

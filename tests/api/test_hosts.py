@@ -89,6 +89,7 @@ def test_a_host_with_engines_is_not_deleted(program: Program) -> None:
 
     assert answer.status_code == 400
     assert answer.json()["detail"] == "[HOST_HAS_ENGINES]hostId:docker:local;count:1"
+    assert answer.json()["message"].endswith("still has an engine. Uninstall it first.")
 
 
 def test_an_empty_docker_is_deleted_and_had_again(program: Program) -> None:
@@ -97,6 +98,18 @@ def test_an_empty_docker_is_deleted_and_had_again(program: Program) -> None:
     assert program.delete("/api/engine-hosts/docker:local").json()["success"] is True
     assert not Host.objects.exists()
     assert program.post("/api/engine-hosts/ensure-docker-local").json()["engineCount"] == 0
+
+
+def test_a_docker_of_this_machine_that_is_away_is_no_time_out_of_ssh(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hosts.api_looks.LONGEST_LOOK", 0.01)
+    docker(state=Host.State.UNREACHABLE, state_text="Docker is not running.")
+
+    said = program.post("/api/engine-hosts/docker:local/test").json()
+
+    assert (said["success"], said["errorCategory"]) == (False, "SSH_ERROR")
+    assert said["error"] == "Docker is not running."
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
