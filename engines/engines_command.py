@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from engines import enabling, services, uninstall, updates
+from engines.api_more import LogsAnswer
 from engines.api_naming import engine_of, require_docker_now, wanted_variant
 from engines.api_shapes import details_of
 from engines.models import Engine
@@ -28,7 +29,6 @@ COLUMNS = {
     "state_text": "WHY",
 }
 JOBS = {
-    "start": "start an engine",
     "stop": "stop an engine, or cancel its start",
     "restart": "stop and start an engine",
     "update": "pull the newest image and try it; go back if it does not pass",
@@ -45,6 +45,10 @@ def add_arguments(verbs: Any) -> None:
     _engine(verb(verbs, "show", "one engine"))
     for name, words in JOBS.items():
         _engine(job_verb(verbs, name, words))
+    start = _engine(job_verb(verbs, "start", "start an engine"))
+    start.add_argument("--model", default="", help="the one to load; its default if absent")
+    load = _engine(job_verb(verbs, "load", "load another model"))
+    load.add_argument("model")
     install = _engine(job_verb(verbs, "install", "install an engine of the catalog on a host"))
     install.add_argument("--tag", default="", help="of the image; the first that fits if absent")
     install.add_argument("--start", action="store_true", help="start it afterwards")
@@ -55,6 +59,7 @@ def add_arguments(verbs: Any) -> None:
     remove.add_argument("--keep-settings", action="store_true")
     log = _engine(verb(verbs, "log", "the end of what an engine wrote"))
     log.add_argument("--tail", type=int, default=100, metavar="LINES")
+    _engine(verb(verbs, "default", "mean this engine where only its type is named"))
     _engine(verb(verbs, "enable", "switch an engine on"))
     _engine(verb(verbs, "disable", "switch an engine off; it is stopped"))
     keep = _engine(verb(verbs, "keep-running", "never stop it for being idle, or do"))
@@ -77,7 +82,6 @@ def handle(options: dict[str, Any], terminal: Terminal) -> None:
 
 
 _ASKED: dict[str, Any] = {
-    "start": lambda engine: services.start_engine(engine, user=None),
     "stop": lambda engine: services.stop_engine(engine, user=None),
     "restart": lambda engine: services.restart_engine(engine, user=None),
     "update": lambda engine: updates.update_engine(engine, user=None, is_forced=True),
@@ -116,12 +120,32 @@ def _uninstall(options: dict[str, Any], terminal: Terminal) -> None:
 
 
 def _log(options: dict[str, Any], terminal: Terminal) -> None:
+    engine = engine_of(options["engine"])
     try:
-        lines = log_tail(engine_of(options["engine"]), lines=max(1, options["tail"]))
+        lines = list(log_tail(engine, lines=max(1, options["tail"])))
     except RunnerError as error:
         raise CommandError(error.message) from error
+    if terminal.is_json:
+        terminal.one(LogsAnswer(variant_id=engine.address, lines=lines, count=len(lines)))
+        return
     for line in lines:
         terminal.out.write(line)
+
+
+def _start(options: dict[str, Any], terminal: Terminal) -> None:
+    engine, model = engine_of(options["engine"]), options["model"]
+    job = services.start_engine(engine, user=None, model=model)
+    terminal.job(job, said=f"{engine} runs already.")
+
+
+def _load(options: dict[str, Any], terminal: Terminal) -> None:
+    engine = engine_of(options["engine"])
+    terminal.job(services.load_model(engine, model=options["model"], user=None))
+
+
+def _default(options: dict[str, Any], terminal: Terminal) -> None:
+    services.set_default_engine(engine_of(options["engine"]), user=None)
+    _show(options, terminal)
 
 
 def _switch(options: dict[str, Any], terminal: Terminal) -> None:
@@ -142,6 +166,9 @@ VERBS = {
     "install": _install,
     "uninstall": _uninstall,
     "log": _log,
+    "start": _start,
+    "load": _load,
+    "default": _default,
     "enable": _switch,
     "disable": _switch,
     "keep-running": _keep_running,

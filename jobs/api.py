@@ -133,15 +133,17 @@ def job_lines(
     after: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Field(ge=1, le=10_000)] = 1_000,
 ) -> HttpResponseBase:
-    job = shown(job_id)
+    return bytes_of(lines_answer(shown(job_id), after=after, limit=limit))
+
+
+def lines_answer(job: Job, *, after: int = 0, limit: int | None = None) -> LinesAnswer:
+    """The lines after that number, all of them without a limit."""
     rows = list(JobLine.objects.filter(job=job, number__gt=after)[:limit])
-    return bytes_of(
-        LinesAnswer(
-            job_id=job.pk,
-            lines=[LineShape(number=row.number, at=row.at, text=row.text) for row in rows],
-            last_number=rows[-1].number if rows else after,
-            is_open=job.is_open,
-        )
+    return LinesAnswer(
+        job_id=job.pk,
+        lines=[LineShape(number=row.number, at=row.at, text=row.text) for row in rows],
+        last_number=rows[-1].number if rows else after,
+        is_open=job.is_open,
     )
 
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from jobs import services
-from jobs.api_answers import (
-    JobAnswer,
-    job_shape,
-    shown,
-)
+from jobs.api import lines_answer
+from jobs.api_answers import JobAnswer, job_shape, shown
 from jobs.models import Job
 from jobs.queries import jobs_list, log_text
 from jobs.terminal import Terminal, job_verb, verb
@@ -57,7 +54,11 @@ def _show(options: dict[str, Any], terminal: Terminal) -> None:
 
 
 def _log(options: dict[str, Any], terminal: Terminal) -> None:
-    for line in log_text(shown(options["job"])):
+    job = shown(options["job"])
+    if terminal.is_json:
+        terminal.one(lines_answer(job))
+        return
+    for line in log_text(job):
         terminal.out.write(line, ending="")
 
 

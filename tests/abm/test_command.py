@@ -140,7 +140,7 @@ class TestEngines:
         assert told("engines", "list")[0]["variantId"] == VOICE
         assert told("engines", "start", VOICE)["job"]["status"] == "succeeded"
         assert Engine.objects.get().is_running
-        assert abm("engines", "start", VOICE) == "Voice is as it should be already.\n"
+        assert abm("engines", "start", VOICE) == "Voice runs already.\n"
         abm("engines", "stop", VOICE)
         assert abm("engines", "list").splitlines()[1].startswith(f"{VOICE}  tts   stopped")
         abm("engines", "uninstall", VOICE)
@@ -331,6 +331,37 @@ def test_every_verb_can_answer_in_json() -> None:
 
 def _parser() -> ArgumentParser:
     return Command().create_parser("manage.py", "abm")
+
+
+def test_logs_are_told_in_json_as_well() -> None:
+    job = make_job("failed")
+    write_lines(job, 1, 2)
+
+    said = told("jobs", "log", job.pk)
+
+    assert [line["number"] for line in said["lines"]] == [1, 2]
+    assert said["lastNumber"] == 2
+    engine = make_engine(attached_url="http://127.0.0.1:1", name="lines")
+    assert told("engines", "log", engine.address) == {
+        "success": True,
+        "variantId": engine.address,
+        "lines": [],
+        "count": 0,
+    }
+
+
+def test_a_model_is_chosen_and_an_engine_made_the_default(fake: FakeHost) -> None:
+    engine = installed(fake)
+    for name in ("one", "two"):
+        engine.engine_models.create(name=name)
+
+    assert told("engines", "start", VOICE, "--model", "two")["job"]["status"] == "succeeded"
+    assert told("engines", "show", VOICE)["loadedModel"] == "two"
+    abm("engines", "load", VOICE, "one")
+    assert told("engines", "show", VOICE)["loadedModel"] == "one"
+    with pytest.raises(CommandError, match="has no model"):
+        abm("engines", "load", VOICE, "nine")
+    assert told("engines", "default", VOICE)["isDefault"] is True
 
 
 def test_people_and_tokens_are_told_in_the_words_of_the_api() -> None:
