@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -12,6 +12,7 @@ from jobs.events import ORIGIN, announce
 from jobs.models import Job
 from jobs.services import ring
 
+CLAIM_LOCK = 0x61626D03  # PostgreSQL advisory lock: one claim of an install at a time.
 KEPT_THREADS = 2
 """So many of a worker's do no install: what is quick never waits behind what takes minutes."""
 WORKER_FULL = "other installs of this worker"
@@ -20,7 +21,7 @@ WORKER_FULL = "other installs of this worker"
 def claim(job_id: int) -> Job | None:
     """Take a waiting job for this process, or None: somebody has it, or its host is full."""
     with transaction.atomic():
-        job = Job.objects.select_for_update().filter(pk=job_id, status=Job.Status.QUEUED).first()
+        job = Job.objects.filter(pk=job_id, status=Job.Status.QUEUED).first()
         if job is None or _must_wait(job):
             return None
         taken = Job.objects.filter(pk=job_id, status=Job.Status.QUEUED).update(
@@ -78,18 +79,29 @@ def _full(job: Job) -> str:
         return f"{job.host}, which is not reachable"
     if job.action not in Job.HEAVY:
         return ""
-    heavy = Job.objects.filter(action__in=Job.HEAVY, status=Job.Status.RUNNING).select_for_update()
-    if len(heavy.filter(worker=ORIGIN)) >= max(1, settings.WORKER_THREADS - KEPT_THREADS):
+    _wait_for_other_claims()
+    heavy = Job.objects.filter(action__in=Job.HEAVY, status=Job.Status.RUNNING)
+    if heavy.filter(worker=ORIGIN).count() >= max(1, settings.WORKER_THREADS - KEPT_THREADS):
         return WORKER_FULL
     if job.host_id is not None:
-        there = len(heavy.filter(host_id=job.host_id))
+        there = heavy.filter(host_id=job.host_id).count()
         if there >= settings.JOBS_PER_HOST:
             return f"{there} other installs on this host"
     if job.registry:
-        from_it = len(heavy.filter(registry=job.registry))
+        from_it = heavy.filter(registry=job.registry).count()
         if from_it >= settings.JOBS_PER_REGISTRY:
             return f"{from_it} other pull{'s' if from_it > 1 else ''} from {job.registry}"
     return ""
+
+
+def _wait_for_other_claims() -> None:
+    """Until this transaction ends, nobody else counts what runs: of two both would see room.
+
+    SQLite lets one transaction in at a time anyhow.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
 
 
 def ring_next(job: Job) -> None:

@@ -63,6 +63,18 @@ def test_installs_wait_their_turn_on_a_host_and_say_for_what(settings: Settings)
     assert third.waiting_for == "2 other installs on this host"
 
 
+def test_of_many_that_are_taken_at_once_no_more_than_may(settings: Settings) -> None:
+    settings.JOBS_PER_HOST = 2
+    host = make_host()
+    asked = [make_job("queued", host=host).pk for _ in range(6)]
+
+    with ThreadPoolExecutor(6) as workers:
+        taken = list(workers.map(claim_apart, asked))
+
+    close_old_connections()
+    assert sum(taken) == 2
+
+
 def test_another_host_and_another_verb_do_not_wait(settings: Settings) -> None:
     settings.JOBS_PER_HOST = 1
     host = make_host()
