@@ -82,6 +82,16 @@ def asked(abm: Apart, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query).fetchall()
 
 
+def cut_connections(abm: Apart) -> None:
+    """As a failing-over or restarting proxy of PostgreSQL does."""
+    query = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname IS NOT NULL AND pid <> pg_backend_pid()"
+    )
+    with psycopg.connect(abm.environment["DATABASE_URL"]) as connection:
+        connection.execute(query)
+
+
 def install(abm: Apart, browser: Browser, name: str) -> None:
     ((variant,),) = asked(
         abm,

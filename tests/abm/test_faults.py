@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 import redis as redis_client
 
@@ -19,6 +18,7 @@ from tests.abm.slow_installs import (
     BUILD_SECONDS,
     SETTLE_SECONDS,
     asked,
+    cut_connections,
     ended,
     fetching,
     install,
@@ -186,12 +186,3 @@ def test_connections_that_are_cut_in_mid_query_cost_no_job_and_no_page(
     assert states(abm)["stopped"] == 3
     assert failed == 0, f"{failed} of {pages} pages failed twice"
     uninstall(abm, browser)
-
-
-def cut_connections(abm: Apart) -> None:
-    query = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE datname IS NOT NULL AND pid <> pg_backend_pid()"
-    )
-    with psycopg.connect(abm.environment["DATABASE_URL"]) as connection:
-        connection.execute(query)
