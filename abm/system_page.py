@@ -57,7 +57,7 @@ PROBES = (
         "Host",
         "The proxy has to hand on the name that people ask for.",
         (
-            Remedy("nginx", "proxy_set_header Host $host;"),
+            Remedy("nginx", "proxy_set_header Host $http_host;"),
             Remedy("Apache", "ProxyPreserveHost On"),
         ),
     ),

@@ -63,6 +63,16 @@ class Daemon:
         return f"abml{self.mark}"
 
     @property
+    def address(self) -> str:
+        """This machine's, as its containers see it."""
+        return f"10.77.{self.subnet_number}.1"
+
+    @property
+    def networks(self) -> str:
+        """Out of which the networks of its containers are taken, but for the first."""
+        return f"10.78.{self.subnet_number}.0/24"
+
+    @property
     def cgroup(self) -> str:
         """Parent of its containers' control groups, by which their processes are found."""
         return f"abm-lab-{self.mark}"
@@ -117,7 +127,7 @@ class Daemon:
         state.end(self.name, seconds=STOP_SECONDS)
 
     def _make_bridge(self, state: State) -> None:
-        network.make_bridge(state, self.bridge, f"10.77.{self.subnet_number}.1/24")
+        network.make_bridge(state, self.bridge, f"{self.address}/24")
 
     @property
     def _containerd(self) -> str:
@@ -203,7 +213,7 @@ class Daemon:
             "group": "root",
             "containerd": str(folder / "containerd.sock"),
             "bridge": self.bridge,
-            "default-address-pools": [{"base": f"10.78.{self.subnet_number}.0/24", "size": 28}],
+            "default-address-pools": [{"base": self.networks, "size": 28}],
             "iptables": False,
             "ip6tables": False,
             "ip-forward": False,

@@ -1,11 +1,14 @@
-"""PostgreSQL and Redis as images, for abm's compose file: Debian's packages, no image registry.
+"""What stands beside abm in its compose files, as images: Debian's packages, no image registry.
 
-They stand in for Docker Hub's `postgres` and `redis` and take what the compose file uses of those:
-POSTGRES_USER, POSTGRES_DB and POSTGRES_PASSWORD_FILE, `/var/lib/postgresql/data`, and redis-server
-with arguments. The versions are Debian's, whatever their tags say.
+They stand in for Docker Hub's images and take what the compose files use of those: of `postgres`
+POSTGRES_USER, POSTGRES_DB, POSTGRES_PASSWORD_FILE and `/var/lib/postgresql/data`; of `redis`
+redis-server with arguments; of `caddy` `/etc/caddy/Caddyfile`, `/data` and `/config`; of
+`tecnativa/docker-socket-proxy` its variables. The versions are Debian's, whatever their tags say.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from lab.base_image import KEY, PATH
 from lab.debian import debian_with
@@ -13,12 +16,32 @@ from lab.place import LabError
 from lab.pushing import Image, Layer, Pusher, digest_of
 from lab.steps import step
 
-PACKAGES = "ca-certificates,postgresql,redis-server,util-linux"
+PACKAGES = "caddy,ca-certificates,haproxy,nginx-light,postgresql,redis-server,util-linux"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An image: its tag in the compose file and what it runs."""
+
+    tag: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+
+
 IMAGES = {
-    "library/postgres": ("17-alpine", "lab-postgres", "postgres"),
-    "library/redis": ("8-alpine", "lab-redis", "redis-server"),
+    "library/postgres": Server("17-alpine", ("lab-postgres",), ("postgres",)),
+    "library/redis": Server("8-alpine", ("lab-redis",), ("redis-server",)),
+    "library/caddy": Server(
+        "2-alpine",
+        (),
+        ("caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"),
+        ("XDG_CONFIG_HOME=/config", "XDG_DATA_HOME=/data"),
+    ),
+    "library/nginx": Server("stable-alpine", ("nginx", "-g", "daemon off;")),
+    "tecnativa/docker-socket-proxy": Server("latest", ("lab-socket-proxy",)),
 }
-"""Repository -> tag of the compose file, entrypoint, command."""
+"""By repository."""
 BASE = "lab/servers"
 POSTGRES = """#!/bin/bash
 # What Docker Hub's docker-entrypoint.sh does, as far as abm's compose file needs it.
@@ -51,6 +74,39 @@ set -euo pipefail
 [ "${1:-redis-server}" = redis-server ] && shift || true
 exec setpriv --reuid=redis --regid=redis --init-groups redis-server --protected-mode no "$@"
 """
+SOCKET_PROXY = """#!/bin/bash
+# Docker's API behind a list of paths: a variable of 1 opens the one that it is named after.
+set -euo pipefail
+path='path,url_dec -m reg -i ^(/v[0-9.]+)?'
+{
+  printf 'global\\n  log stdout format raw daemon\\n'
+  printf 'defaults\\n  mode http\\n  log global\\n  option httplog\\n  timeout connect 10s\\n'
+  printf '  timeout client 10m\\n  timeout server 10m\\n  timeout tunnel 1h\\n'
+  printf 'backend docker\\n  server socket unix@/var/run/docker.sock\\n'
+  printf 'backend events\\n  timeout server 0\\n  server socket unix@/var/run/docker.sock\\n'
+  printf 'frontend api\\n  bind :2375\\n'
+  methods='GET HEAD'
+  for name in POST DELETE PUT PATCH; do
+    [ "${!name:-0}" != 1 ] || methods+=" $name"
+  done
+  printf '  http-request deny unless { method %s }\\n' "$methods"
+  for name in ARCHIVE ATTACH EXEC EXPORT KILL LOGS; do
+    flag=ALLOW_$name
+    [ "${!flag:-0}" = 1 ] ||
+      printf '  http-request deny if { %s/containers/[^/]+/%s }\\n' "$path" "${name,,}"
+  done
+  for name in AUTH BUILD COMMIT CONFIGS CONTAINERS DISTRIBUTION EVENTS=1 EXEC IMAGES INFO NETWORKS \
+    NODES PING=1 PLUGINS SECRETS SERVICES SESSION SWARM SYSTEM TASKS VERSION=1 VOLUMES; do
+    default=${name#*=}; name=${name%=*}
+    [ "$default" != "$name" ] || default=0
+    here=${name,,}; [ "$here" != ping ] || here=_ping
+    [ "${!name:-$default}" != 1 ] || printf '  http-request allow if { %s/%s }\\n' "$path" "$here"
+  done
+  printf '  http-request deny\\n  default_backend docker\\n'
+  printf '  use_backend events if { %s/events }\\n' "$path"
+} >/tmp/haproxy.cfg
+exec haproxy -W -db -f /tmp/haproxy.cfg
+"""
 PROGRAM = """#!/bin/bash
 # Debian keeps them out of the PATH.
 exec "$(echo /usr/lib/postgresql/*/bin)/$(basename "$0")" "$@"
@@ -58,26 +114,37 @@ exec "$(echo /usr/lib/postgresql/*/bin)/$(basename "$0")" "$@"
 
 
 def ensure(pusher: Pusher) -> None:
-    """Both images in the registry, made now if they are not there. Raises LabError."""
-    key = digest_of("\0".join((PACKAGES, POSTGRES, REDIS, PROGRAM)).encode())
-    found = [pusher.find(name, tag) for name, (tag, _, _) in IMAGES.items()]
+    """Every image in the registry, made now if it is not there. Raises LabError."""
+    layer = _programs()
+    key = digest_of(f"{PACKAGES} {layer.digest} {IMAGES}".encode())
+    found = [pusher.find(name, server.tag) for name, server in IMAGES.items()]
     if all(image and image.labels.get(KEY) == key for image in found):
         return
-    with step("images of PostgreSQL and Redis"):
+    with step("images of the servers beside abm"):
         base = _base(pusher)
-        scripts = {
-            "usr/local/bin/lab-postgres": POSTGRES.encode(),
-            "usr/local/bin/lab-redis": REDIS.encode(),
-            "usr/local/bin/pg_isready": PROGRAM.encode(),
-        }
-        layer = Layer.of_files(scripts, executable=scripts)
-        for name, (tag, entrypoint, command) in IMAGES.items():
-            run = {"Entrypoint": [entrypoint], "Cmd": [command], "Labels": {KEY: key}}
-            pusher.push(name, tag, [layer], base=(BASE, base), run=run)
+        for name, server in IMAGES.items():
+            run = {
+                "Entrypoint": list(server.entrypoint),
+                "Cmd": list(server.command),
+                "Env": [*base.config["config"]["Env"], *server.environment],
+                "Labels": {KEY: key},
+            }
+            pusher.push(name, server.tag, [layer], base=(BASE, base), run=run)
+
+
+def _programs() -> Layer:
+    """What the images run, and the folder in which nginx wants its log."""
+    scripts = {
+        "usr/local/bin/lab-postgres": POSTGRES.encode(),
+        "usr/local/bin/lab-redis": REDIS.encode(),
+        "usr/local/bin/lab-socket-proxy": SOCKET_PROXY.encode(),
+        "usr/local/bin/pg_isready": PROGRAM.encode(),
+    }
+    return Layer.of_files({"var/log/nginx/": b"", **scripts}, executable=scripts)
 
 
 def _base(pusher: Pusher) -> Image:
-    """Debian with both servers, from the registry if it is there."""
+    """Debian with all the servers, from the registry if it is there."""
     key = digest_of(PACKAGES.encode())
     there = pusher.find(BASE)
     if there is None or there.labels.get(KEY) != key:
@@ -90,7 +157,7 @@ def _base(pusher: Pusher) -> Image:
 
 
 def _bootstrap() -> bytes:
-    """Debian with both servers. Raises LabError."""
+    """Debian with all servers. Raises LabError."""
     options = [
         "--aptopt=APT::Install-Recommends false",
         # The package's own cluster: the image makes one of its own.

@@ -59,7 +59,7 @@ def test_processes_and_what_waits_are_shown(admin: Client) -> None:
 def test_each_proxy_trouble_names_the_line_to_add(admin: Client) -> None:
     page = admin.get("/system/").content.decode()
 
-    for line in ("X-Forwarded-Proto $scheme", "Host $host", "Upgrade $http_upgrade"):
+    for line in ("X-Forwarded-Proto $scheme", "Host $http_host", "Upgrade $http_upgrade"):
         assert f"proxy_set_header {line};" in page
     assert "proxy_buffering off;" in page
     assert "TRUSTED_PROXIES=127.0.0.1,::1,&lt;the address that abm sees&gt;" in page

@@ -77,7 +77,7 @@ def test_a_bad_proxy_is_named_with_the_line_that_mends_it(page: Page, proxy: str
     page.goto(f"{proxy}/system/")  # cookies do not mind the port
 
     for key, line in (
-        ("host", "proxy_set_header Host $host;"),
+        ("host", "proxy_set_header Host $http_host;"),
         ("socket", "proxy_set_header Upgrade $http_upgrade;"),
         ("stream", "proxy_buffering off;"),
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from lab import stack as servers
 from lab.fleet import NOT_UP, Lab
@@ -15,6 +15,7 @@ from lab.pushing import Pusher
 from tests.browser.conftest import CHROMIUM
 from tests.stack.stack import BUILD_SECONDS, NO_COMPOSE, Stack, catalog_served, has_compose
 
+NO_CHROMIUM = "no Chromium: apt install chromium, or set CHROMIUM to its path"
 WIDE = {"width": 1440, "height": 900}
 
 
@@ -39,24 +40,43 @@ def own(lab: Lab) -> Iterator[OwnDaemon]:
 
 
 @pytest.fixture(scope="session")
-def stack(lab: Lab, own: OwnDaemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Built and up, from nothing."""
-    bridge = f"10.77.{own.daemon.subnet_number}.1"
-    with catalog_served(lab.place.files, bridge) as catalog:
-        made = Stack(own, tmp_path_factory.mktemp("stack"), CATALOG_URL=catalog)
-        made.compose("build", "migrate", seconds=BUILD_SECONDS)
-        made.up()
-        yield made
+def built(own: OwnDaemon, tmp_path_factory: pytest.TempPathFactory) -> OwnDaemon:
+    """The daemon with abm's image on it, built as the compose file builds it."""
+    Stack(own, tmp_path_factory.mktemp("build")).compose("build", "migrate", seconds=BUILD_SECONDS)
+    return own
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium: apt install chromium, or set CHROMIUM to its path")
+def catalog(lab: Lab, own: OwnDaemon) -> Iterator[str]:
+    """The address of the lab's catalog as containers reach it."""
+    with catalog_served(lab.place.files, own.daemon.address) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def stack(
+    built: OwnDaemon, catalog: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """Up, from nothing but the image."""
+    values = {"CATALOG_URL": catalog, "BACKUP_PASSPHRASE": "four plain words here"}
+    made = Stack(built, tmp_path_factory.mktemp("stack"), **values)
+    made.up()
+    yield made
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip(NO_CHROMIUM)
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")

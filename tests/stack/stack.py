@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,8 +33,17 @@ def has_compose() -> bool:
 class Stack:
     """A project of compose with an `.env` of its own."""
 
-    def __init__(self, own: OwnDaemon, folder: Path, **values: str) -> None:
+    def __init__(
+        self,
+        own: OwnDaemon,
+        folder: Path,
+        *,
+        project: str = "home",
+        files: Sequence[str] = ("docker-compose.yml",),
+        **values: str,
+    ) -> None:
         self.own, self.folder, self.port = own, folder, free_port()
+        self.project, self.files = project, files
         self.url = f"http://127.0.0.1:{self.port}"
         self.values = {
             "PORT": str(self.port),
@@ -53,9 +62,10 @@ class Stack:
     def tried(self, *words: str, seconds: float = UP_SECONDS) -> subprocess.CompletedProcess[str]:
         file = self.folder / ".env"
         file.write_text("".join(f"{key}={value}\n" for key, value in self.values.items()))
-        base = ["docker-compose", "--project-name", "home", "--env-file", str(file)]
+        base = ["docker-compose", "--project-name", self.project, "--env-file", str(file)]
+        files = [f"--file={ROOT / name}" for name in self.files]
         return subprocess.run(
-            [*base, "--file", str(ROOT / "docker-compose.yml"), *words],
+            [*base, *files, *words],
             cwd=ROOT,
             env={"PATH": os.environ["PATH"], "DOCKER_HOST": self.own.host, "HOME": "/nonexistent"},
             stdout=subprocess.PIPE,
@@ -93,9 +103,22 @@ class Stack:
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """What Docker says of each container, by service."""
+        label = f"com.docker.compose.project={self.project}"
         with contextlib.closing(self.own.client()) as client:
-            rows = client.containers.list(all=True, filters={"label": "com.docker.compose.project"})
+            rows = client.containers.list(all=True, filters={"label": label})
             return {row.labels["com.docker.compose.service"]: row.attrs for row in rows}
+
+    def said_in(self, service: str, *words: str) -> str:
+        """What a command says that is run in a service's container; fails with it."""
+        with contextlib.closing(self.own.client()) as client:
+            done = client.containers.get(self.containers()[service]["Id"]).exec_run(list(words))
+        said = str(done.output.decode())
+        assert done.exit_code == 0, said
+        return said
+
+    def close(self) -> None:
+        """Take it down with its volumes."""
+        self.tried("down", "--volumes", "--timeout=5")
 
     def wait_healthy(self, *services: str, seconds: float = 60) -> None:
         until, found = time.monotonic() + seconds, {}

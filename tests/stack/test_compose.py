@@ -16,13 +16,20 @@ from playwright.sync_api import Page, expect
 
 from lab.own import OwnDaemon
 from tests.stack.stack import IMAGE, Stack
+from tests.stack.steps import (
+    ADMIN,
+    LONG,
+    PASSWORD,
+    install_tone,
+    open_tab,
+    speak,
+    wait_for_docker,
+)
 
 pytestmark = pytest.mark.fleet
 
 ROLES = ("web", "worker", "link")
 SERVERS = ("postgres", "redis")
-ADMIN, PASSWORD = "ada", "correct horse battery"
-LONG = 90_000
 FIRST_PAGE_SECONDS, TAKEN_OVER_SECONDS, ENDED_SECONDS = 30, 15, 30
 NEXT_IMAGE = "abm:next"
 NEXT_MIGRATION = """
@@ -90,27 +97,15 @@ def test_a_newcomer_makes_the_first_admin_by_the_link_in_the_log(stack: Stack, p
     page.get_by_role("button", name="Make me admin").click()
 
     page.wait_for_url(lambda url: "/setup/" not in url)
-    page.goto("/hosts/")
-    page.get_by_role("link", name="Docker on this machine", exact=True).click()
-    expect(page.locator(".head-state .state-word")).to_have_text(re.compile("Available|Degraded"))
+    wait_for_docker(page)
     page.goto("/hosts/")
     expect(page.get_by_role("link", name="This machine", exact=True)).to_have_count(0)
 
 
 def test_an_engine_is_installed_started_and_heard(stack: Stack, page: Page) -> None:
-    page.goto("/catalog/")
-    card = page.locator("article", has=page.get_by_role("link", name="Tone", exact=True))
-    card.get_by_role("link", name="Install").click()
-    dialog = page.locator("#dialog")
-    expect(dialog).to_contain_text("Docker on this machine")
-    dialog.get_by_role("button", name="Install").click()
-    page.wait_for_url(re.compile("/jobs/"))
+    install_tone(page)
 
-    expect(page.locator(".head-state .state-word")).to_have_text("Done", timeout=LONG)
-    page.get_by_role("link", name="Try it").click()
-    page.get_by_role("button", name="Speak").click()
-
-    expect(page.locator(".trial canvas").first).to_be_visible()
+    speak(page)
 
 
 def test_what_it_uses_comes_from_the_link_to_the_page(page: Page) -> None:
@@ -205,12 +200,6 @@ def test_all_end_within_their_time_and_without_a_traceback(stack: Stack) -> None
     codes = {name: row["State"]["ExitCode"] for name, row in stack.containers().items()}
     assert {name: codes[name] for name in ROLES} == {"web": 0, "worker": 0, "link": 0}
     assert "Traceback" not in stack.logs(*ROLES)
-
-
-def open_tab(page: Page, tab: str) -> None:
-    page.goto("/engines/")
-    page.get_by_role("link", name="Tone", exact=True).click()
-    page.locator("nav.tabs").get_by_role("link", name=tab, exact=True).click()
 
 
 def build_next(own: OwnDaemon, folder: Path) -> None:

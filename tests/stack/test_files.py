@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.browser.server import ROOT
@@ -56,3 +57,20 @@ def test_each_service_has_a_limit_a_health_check_and_a_bounded_log() -> None:
         assert service["healthcheck"], name
         assert service["logging"]["options"]["max-size"], name
         assert service["read_only"], name
+
+
+@pytest.mark.parametrize(("file", "name"), [("compose.caddy.yml", "caddy")])
+def test_what_is_laid_over_has_a_limit_and_a_bounded_log_too(file: str, name: str) -> None:
+    service = services(file)[name]
+
+    assert service["mem_limit"]
+    assert service["logging"]["options"]["max-size"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("file", ["compose.caddy.yml", "compose.gpu.yml"])
+def test_what_is_laid_over_changes_services_that_are_there(file: str) -> None:
+    """A name that was mistyped would be a new service without an image."""
+    known = set(services("docker-compose.yml"))
+
+    assert {name for name, one in services(file).items() if "image" not in one} <= known

@@ -12,7 +12,7 @@ from docker.models.containers import Container
 from lab.own import OwnDaemon
 from tests.abm.apart import Browser, answers, wait_until
 from tests.browser.server import free_port
-from tests.stack.stack import IMAGE, Stack
+from tests.stack.stack import IMAGE
 
 pytestmark = pytest.mark.fleet
 
@@ -22,9 +22,18 @@ ADMIN, PASSWORD = "ada", "correct horse battery"
 class Whole:
     """One container with abm in it; made anew as often as wanted, its volume stays."""
 
-    def __init__(self, own: OwnDaemon, **environment: str) -> None:
+    def __init__(
+        self,
+        own: OwnDaemon,
+        *,
+        name: str = "anything-at-all",
+        data: str = "abm-whole",
+        init: bool = False,
+        **environment: str,
+    ) -> None:
         self.port = free_port()
         self._own, self._environment = own, environment
+        self._name, self._data, self._init = name, data, init
         self._client = own.client()
         self.container: Container | None = None
 
@@ -32,9 +41,10 @@ class Whole:
         self.container = self._client.containers.run(
             IMAGE,
             detach=True,
-            name="anything-at-all",
+            name=self._name,
+            init=self._init,
             ports={"8765/tcp": ("127.0.0.1", self.port)},
-            volumes=[f"{self._own.daemon.socket}:/var/run/docker.sock", "abm-whole:/app/data"],
+            volumes=[f"{self._own.daemon.socket}:/var/run/docker.sock", f"{self._data}:/app/data"],
             environment={"CATALOG_URL": "", **self._environment},
         )
         wait_until(lambda: answers(self.port), "the first page")
@@ -52,8 +62,8 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(stack: Stack) -> Iterator[Whole]:
-    with contextlib.closing(Whole(stack.own, PUID="1234", PGID="2345")) as made:
+def whole(built: OwnDaemon) -> Iterator[Whole]:
+    with contextlib.closing(Whole(built, PUID="1234", PGID="2345")) as made:
         made.run()
         yield made
 
