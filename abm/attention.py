@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -21,6 +22,8 @@ from jobs.queries import jobs_shown
 SHOWN_EACH = 20
 NAMES_SHOWN = 3
 LATELY = timedelta(days=1)
+
+Row = TypeVar("Row", bound=Model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,11 @@ def troubles() -> list[Trouble]:
     return [*rows, _release(release)] if release else rows
 
 
+def _first(rows: QuerySet[Row]) -> list[Row]:
+    """The first of them. Mostly there is none, and to ask for that costs a third."""
+    return list(rows[:SHOWN_EACH]) if rows.exists() else []
+
+
 def _release(release: Release) -> Trouble:
     return Trouble(
         key="release",
@@ -67,7 +75,7 @@ def _poor_hosts() -> list[Host]:
     well = [Host.State.AVAILABLE, Host.State.AVAILABLE_NO_GPU, Host.State.STARTING]
     poor = Host.objects.filter(is_enabled=True).exclude(state__in=well)
     may_be_off = Q(access__is_always_on=False, state=Host.State.UNREACHABLE)
-    return list(poor.exclude(may_be_off)[:SHOWN_EACH])
+    return _first(poor.exclude(may_be_off))
 
 
 def _host_trouble(host: Host) -> Trouble:
@@ -86,7 +94,7 @@ def _host_trouble(host: Host) -> Trouble:
 
 
 def _hosts_with_strays() -> list[Host]:
-    return list(Host.objects.filter(is_enabled=True).exclude(strays=[])[:SHOWN_EACH])
+    return _first(Host.objects.filter(is_enabled=True).exclude(strays=[]))
 
 
 def _strays(host: Host) -> list[Trouble]:
@@ -108,7 +116,7 @@ def _strays(host: Host) -> list[Trouble]:
 
 def _poor_engines() -> list[Engine]:
     poor = Engine.objects.filter(state__in=[Engine.State.FAILED, Engine.State.MISSING])
-    return list(poor.select_related("host").defer("definition")[:SHOWN_EACH])
+    return _first(poor.select_related("host").defer("definition"))
 
 
 def _engine_trouble(engine: Engine) -> Trouble:
@@ -131,6 +139,8 @@ def _engine_trouble(engine: Engine) -> Trouble:
 
 def _updates() -> list[Trouble]:
     """All in one row: they are good news, and one button takes them."""
+    if not Engine.objects.exclude(update_digest="").exists():
+        return []
     names = list(engines_with_updates().values_list("display_name", flat=True))
     if not names:
         return []
@@ -160,7 +170,7 @@ def _failed_jobs() -> list[Job]:
         ~Exists(later), status=Job.Status.FAILED, finished_at__gt=timezone.now() - LATELY
     )
     failed = failed.exclude(engine__state__in=[Engine.State.FAILED, Engine.State.MISSING])
-    return list(failed.exclude(action=Job.Action.SYNC)[:SHOWN_EACH])
+    return _first(failed.exclude(action=Job.Action.SYNC))
 
 
 def _job_trouble(job: Job) -> Trouble:
@@ -177,7 +187,7 @@ def _job_trouble(job: Job) -> Trouble:
 
 
 def _faulty_sources() -> list[CatalogSource]:
-    return list(CatalogSource.objects.filter(is_enabled=True).exclude(error="")[:SHOWN_EACH])
+    return _first(CatalogSource.objects.filter(is_enabled=True).exclude(error=""))
 
 
 def _source_trouble(source: CatalogSource) -> Trouble:

@@ -82,6 +82,18 @@ def parsed(text: Any) -> datetime | None:
     return datetime.fromisoformat(text) if isinstance(text, str) and text else None
 
 
+@register.filter(expects_localtime=True)
+def iso(moment: Any) -> str:
+    """A time for scripts, as `date:"c"` writes it; several times as quick, and pages have many."""
+    return moment.isoformat() if isinstance(moment, datetime) else ""
+
+
+@register.filter(expects_localtime=True)
+def clock(moment: Any, form: str) -> str:
+    """A time for people, in the words of strftime."""
+    return moment.strftime(form) if isinstance(moment, datetime) else ""
+
+
 @register.filter
 def since(moment: Any, start: Any) -> str:
     """The span from `start` to `moment`, or to now where it has not come yet."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from abm.attention import troubles
-from abm.queries import HOSTS_SHOWN
+from abm.queries import HOSTS_SHOWN, PARTS
 from catalog.models import CatalogSource
 from engines.models import Engine, Trial
 from hosts.models import Host
@@ -158,3 +159,28 @@ def test_of_many_hosts_the_first_are_shown_with_the_way_to_all(viewer: Client) -
 
     assert "All hosts" in page
     assert "One too many" not in page
+
+
+def test_many_running_engines_cost_one_question(
+    viewer: Client, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    host = make_host()
+    for _ in range(3):
+        make_engine(state=Engine.State.RUNNING, host=host, device="cpu", seen_at=timezone.now())
+
+    with django_assert_num_queries(1):
+        html = render_to_string("abm/_running.html", {**PARTS["running"](), "viewer": viewer})
+
+    assert html.count("· CPU") == 3
+
+
+def test_the_time_of_an_event_is_written_in_the_clock_of_the_settings(viewer: Client) -> None:
+    Event.objects.create(topic="engines", name="engine.changed", text="Something happened")
+    at = datetime(2026, 1, 31, 23, 5, 9, tzinfo=UTC)
+    Event.objects.update(created_at=at)
+
+    with timezone.override("Asia/Kolkata"):
+        page = page_of(viewer)
+
+    assert 'datetime="2026-02-01T04:35:09+05:30" title="2026-02-01 04:35:09 IST"' in page
+    assert "2026-02-01 04:35<" in page
