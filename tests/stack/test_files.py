@@ -59,7 +59,9 @@ def test_each_service_has_a_limit_a_health_check_and_a_bounded_log() -> None:
         assert service["read_only"], name
 
 
-@pytest.mark.parametrize(("file", "name"), [("compose.caddy.yml", "caddy")])
+@pytest.mark.parametrize(
+    ("file", "name"), [("compose.caddy.yml", "caddy"), ("compose.socket-proxy.yml", "socket-proxy")]
+)
 def test_what_is_laid_over_has_a_limit_and_a_bounded_log_too(file: str, name: str) -> None:
     service = services(file)[name]
 
@@ -68,7 +70,9 @@ def test_what_is_laid_over_has_a_limit_and_a_bounded_log_too(file: str, name: st
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-@pytest.mark.parametrize("file", ["compose.caddy.yml", "compose.gpu.yml"])
+@pytest.mark.parametrize(
+    "file", ["compose.caddy.yml", "compose.gpu.yml", "compose.socket-proxy.yml"]
+)
 def test_what_is_laid_over_changes_services_that_are_there(file: str) -> None:
     """A name that was mistyped would be a new service without an image."""
     known = set(services("docker-compose.yml"))
