@@ -6,7 +6,9 @@ The tests are one story and run in their order.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from lab.fleet import Lab
 from lab.own import OwnDaemon
+from tests.abm.apart import wait_until
+from tests.browser.server import ROOT
 from tests.stack.stack import IMAGE, Stack
 from tests.stack.steps import (
     ADMIN,
@@ -22,9 +27,11 @@ from tests.stack.steps import (
     PASSWORD,
     install_tone,
     open_tab,
+    sign_in,
     speak,
     wait_for_docker,
 )
+from tests.stack.upload import Upload
 
 pytestmark = pytest.mark.fleet
 
@@ -129,6 +136,29 @@ def test_its_container_is_in_the_private_network_alone(stack: Stack, own: OwnDae
     assert set(networks) == {"abm-engines"}
 
 
+def test_an_upload_of_images_goes_on_after_web_was_killed(
+    stack: Stack, page: Page, own: OwnDaemon, lab: Lab
+) -> None:
+    image = f"{lab.place.registry}/lab/tiny:latest"
+    with contextlib.closing(own.client()) as client:
+        archive = b"".join(client.images.pull(image).save(named=True))
+        client.images.remove(image)
+        half = len(archive) // 2
+        upload = Upload(stack, page, "tiny.tar", len(archive))
+        assert upload.send(archive[:half], offset=0) == half
+        upload.send_in_part(archive[half:], offset=half)
+        os.kill(stack.containers()["web"]["State"]["Pid"], signal.SIGKILL)
+        wait_until(stack.answers, "Docker has started web again")
+
+        received = upload.received()
+        assert received >= half
+        assert upload.send(archive[received:], offset=received) == len(archive)
+        upload.load()
+
+        assert client.images.get(image)
+    assert stack.said_in("web", "find", "/app/data/uploads", "/app/data/tmp", "-type", "f") == ""
+
+
 def test_down_and_up_keeps_everything(stack: Stack, page: Page, own: OwnDaemon) -> None:
     with contextlib.closing(own.client()) as client:
         (engine,) = client.containers.list(filters={"label": "abm.engine=tone"})
@@ -144,6 +174,23 @@ def test_down_and_up_keeps_everything(stack: Stack, page: Page, own: OwnDaemon) 
     if state.inner_text() != "Running":
         page.get_by_role("button", name="Start", exact=True).click()
     expect(state).to_have_text("Running", timeout=LONG)
+
+
+def test_a_backup_brings_a_lost_database_back(stack: Stack, page: Page, own: OwnDaemon) -> None:
+    for line in commands_of_the_papers("backup"):
+        stack.compose(*line)
+    stack.compose("stop")
+    stack.compose("rm", "--force", "postgres")
+    with contextlib.closing(own.client()) as client:
+        client.volumes.get("home_postgres").remove()
+
+    for line in commands_of_the_papers("restore"):
+        stack.compose(*line)
+    wait_until(stack.answers, "the first page")
+
+    sign_in(page)
+    open_tab(page, "Try it")
+    expect(page.locator(".trial canvas").first).to_be_visible()
 
 
 def test_an_upgrade_brings_the_data_along(stack: Stack, page: Page, own: OwnDaemon) -> None:
@@ -200,6 +247,15 @@ def test_all_end_within_their_time_and_without_a_traceback(stack: Stack) -> None
     codes = {name: row["State"]["ExitCode"] for name, row in stack.containers().items()}
     assert {name: codes[name] for name in ROLES} == {"web": 0, "worker": 0, "link": 0}
     assert "Traceback" not in stack.logs(*ROLES)
+
+
+def commands_of_the_papers(word: str) -> list[list[str]]:
+    """The lines for compose in docs/deploy.md that stand together, one of them with `abm WORD`."""
+    blocks = re.split(r"\n(?!    )", (ROOT / "docs" / "deploy.md").read_text())
+    (block,) = (block for block in blocks if f" abm {word} " in block and "    docker" in block)
+    return [
+        line.split()[2:] for line in block.splitlines() if line.startswith("    docker compose")
+    ]
 
 
 def build_next(own: OwnDaemon, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from docker.models.containers import Container
@@ -125,6 +126,30 @@ def test_it_becomes_healthy_and_ends_politely(whole: Whole) -> None:
     wait_until(is_healthy, "healthy")
     container.stop(timeout=15)
     container.reload()
+    assert container.attrs["State"]["ExitCode"] == 0
+
+
+def test_with_the_flags_of_unraid_its_folder_belongs_to_nobody(
+    built: OwnDaemon, tmp_path: Path
+) -> None:
+    """User 99:100, a folder of the machine in place of a volume, and an init before abm."""
+    folder = tmp_path / "appdata"
+    folder.mkdir()
+    made = Whole(built, name="abm-unraid", data=str(folder), init=True, PUID="99", PGID="100")
+    with contextlib.closing(made):
+        container = made.run()
+        seen = [
+            line
+            for line in container.top()["Processes"]
+            if any("manage.py" in word for word in line)
+        ]
+        owners = {(path.stat().st_uid, path.stat().st_gid) for path in folder.rglob("*")}
+
+        container.stop(timeout=15)
+        container.reload()
+
+    assert seen
+    assert owners == {(99, 100)}
     assert container.attrs["State"]["ExitCode"] == 0
 
 
