@@ -52,9 +52,10 @@ def first_steps() -> FirstSteps | None:
     """None once somebody tried an engine, or has more than one: the way is known then."""
     if Trial.objects.exists():
         return None
-    engines = list(engines_shown().order_by("pk").defer("definition")[:2])
-    if len(engines) > 1:
+    known = engines_shown().order_by("pk").defer("definition")
+    if known.prefetch_related(None).values("pk")[1:2]:
         return None
+    engines = list(known[:1])
     return FirstSteps(engine=engines[0] if engines else None)
 
 
