@@ -169,10 +169,16 @@ def cancel_job(job: Job, *, user: User | None) -> Job:
 
 
 def retry_job(job: Job, *, user: User | None) -> Job:
-    """Do the same again as a new job that remembers the old one; one that is open is joined."""
+    """Do the same again as a new job that remembers the old one; one that is open is joined.
+
+    Raises Refused JOB_RUNNING, JOB_SUCCEEDED or JOB_OBSOLETE.
+    """
     require_role(user, User.Role.OPERATOR, host=job.host_id)
     if job.is_open:
         raise Refused("JOB_RUNNING", f"{job} is still under way.", job=job.pk)
+    if job.status == Job.Status.SUCCEEDED:
+        text = f"{job} was done. Ask for it anew where it was asked for."
+        raise Refused("JOB_SUCCEEDED", text, job=job.pk)
     if job.action not in Job.WITHOUT_ENGINE and job.engine_id is None:
         raise Refused("JOB_OBSOLETE", f"{job.subject} is gone; install it from the catalog.")
     again = {

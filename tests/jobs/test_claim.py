@@ -201,3 +201,14 @@ def test_the_choice_holds_for_a_retry_and_for_nothing_else() -> None:
 def test_another_word_is_refused() -> None:
     with pytest.raises(Refused, match="Choose wait or fail"), choosing("later"):
         pass
+
+
+def test_what_succeeded_is_not_done_again_by_retry() -> None:
+    """It may have deleted something that is there again."""
+    job = make_job("succeeded", action="delete")
+
+    with pytest.raises(Refused) as refused:
+        retry_job(job, user=None)
+
+    assert refused.value.code == "JOB_SUCCEEDED"
+    assert Job.objects.count() == 1
