@@ -4,37 +4,29 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.http import QueryDict
 from django.template.loader import render_to_string
 
 from accounts.models import User
 from catalog.queries import CatalogFilter, entries_page, sources_shown
-from jobs.consumers import LiveConsumer
+from jobs.consumers import ListConsumer
 
 
-class CatalogConsumer(LiveConsumer):
+class CatalogConsumer(ListConsumer):
     """The list of cards and the line of sources, drawn anew when one of them changes."""
 
     topics: ClassVar[tuple[str, ...]] = ("catalog", "engines")
-
-    async def heard_topics(self) -> set[str]:
-        query = self.scope.get("query_string", b"").decode("ascii", "replace")
-        self.filter = CatalogFilter.read(QueryDict(query).dict())
-        return await super().heard_topics()
+    filter: CatalogFilter
 
     async def connect(self) -> None:
         await super().connect()
         if hasattr(self, "wanted"):
-            self.want("cards", self.render_cards)
             self.want("sources", render_sources)
 
-    def narrow(self, query: dict[str, str]) -> None:
-        if (wanted := CatalogFilter.read(query)) != self.filter:
-            self.filter = wanted
-            self.want("cards", self.render_cards)
+    def read_filter(self, query: dict[str, str]) -> CatalogFilter:
+        return CatalogFilter.read(query)
 
     async def catalog_changed(self, message: dict[str, Any]) -> None:
-        self.want("cards", self.render_cards)
+        self.want("list", self.render_list)
         self.want("sources", render_sources)
         self.want("trouble", render_trouble)
 
@@ -43,13 +35,14 @@ class CatalogConsumer(LiveConsumer):
         self.want("sources", render_sources)
 
     async def engine_changed(self, message: dict[str, Any]) -> None:
-        self.want("cards", self.render_cards)
+        self.want("list", self.render_list)
 
     async def engine_removed(self, message: dict[str, Any]) -> None:
-        self.want("cards", self.render_cards)
+        self.want("list", self.render_list)
 
-    def render_cards(self, user: User) -> str:
-        context = {"page": entries_page(self.filter), "wanted": self.filter, "viewer": user}
+    def render_list(self, user: User) -> str:
+        page = entries_page(self.filter)
+        context = {"page": page, "wanted": self.filter, "viewer": user, "is_live": True}
         return render_to_string("catalog/_cards.html", context)
 
 

@@ -64,7 +64,7 @@ class EnginesConsumer(ListConsumer):
     def render_list(self, user: User) -> str:
         page = engines_page(self.filter)
         self.rows = {engine.pk for engine in page}
-        context = {"page": page, "wanted": self.filter, "viewer": user}
+        context = {"page": page, "wanted": self.filter, "viewer": user, "is_live": True}
         return render_to_string("engines/_list.html", context)
 
     def render_row(self, pk: int, user: User) -> str:

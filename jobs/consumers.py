@@ -135,7 +135,11 @@ def narrowed_to(message: str) -> dict[str, str] | None:
 
 
 class ListConsumer(LiveConsumer):
-    """A list that people narrow: drawn on each connect and when they narrow it otherwise."""
+    """A list that people narrow: drawn on each connect and when they narrow it otherwise.
+
+    It is drawn with `is_live`, so that it does not tell the socket again what that told it: one
+    that comes late would bring back what people have left.
+    """
 
     rows: set[int] | None = None
     """What was drawn last."""
@@ -185,7 +189,7 @@ class JobsConsumer(ListConsumer):
     def render_list(self, user: User) -> str:
         found = job_list(self.filter)
         self.rows = found.pks
-        context = {"found": found, "wanted": self.filter, "viewer": user}
+        context = {"found": found, "wanted": self.filter, "viewer": user, "is_live": True}
         return render_to_string("jobs/_list.html", context)
 
 

@@ -23,7 +23,7 @@ from jobs.events import announce, hint
 from jobs.models import Job
 from jobs.services import cancel_job
 from tests.engines.factories import make_engine, make_host
-from tests.pages.factories import make_job, make_user, write_lines
+from tests.pages.factories import browser_of, make_job, make_user, write_lines
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -135,6 +135,18 @@ async def test_a_filtered_list_stays_filtered(viewer: User) -> None:
         await do(announce, "jobs", "job.changed", pk=job.pk)
 
         assert "Big voice" not in await page.part("job-list")
+
+
+@pytest.mark.parametrize("name", ["jobs", "engines", "catalog"])
+async def test_a_list_from_the_socket_does_not_tell_it_what_is_wanted(
+    viewer: User, name: str
+) -> None:
+    fetched = await do(lambda: browser_of(viewer).get(f"/{name}/").content.decode())
+    async with opened(f"/ws/{name}/?q=other&page=1", viewer) as page:
+        drawn = await page.part("q=other")
+
+    assert "ws-send" in fetched
+    assert "ws-send" not in drawn
 
 
 async def test_progress_moves_the_bar_and_leaves_the_buttons_alone(operator: User) -> None:
