@@ -86,4 +86,8 @@ def test_where_the_key_cannot_ask_docker_is_asked(abm: FarAbm, own: OwnRemote) -
         abm.verb(ENGINE, "stop")
         abm.until_state(ENGINE, "stopped")
         abm.post(f"/hosts/{abm.host.pk}/skip/")
-        abm.until(lambda: not client.containers.list(filters={"label": "abm.cards"}), 20)
+        # One that goes between Docker's list and the question about it is gone as well.
+        abm.until(
+            lambda: not client.containers.list(filters={"label": "abm.cards"}, ignore_removed=True),
+            20,
+        )
