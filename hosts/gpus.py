@@ -59,9 +59,8 @@ def write_gpus(
             gone.exclude(uuid__in=[card.uuid for card in inventory.cards]).delete()
             host.gpus_read_at = now
         host.gpu_text, host.gpu_detail = inventory.problem, inventory.detail
-        host.has_gpu = has_gpu(host)
-        fields = ["gpus_read_at", "gpu_text", "gpu_detail", "has_gpu"]
-        host.save(update_fields=fields)
+        host.save(update_fields=["gpus_read_at", "gpu_text", "gpu_detail"])
+        note_has_gpu(host)
         hint("hosts", "gpus.changed", pk=host.pk)
 
 
@@ -85,6 +84,18 @@ def _write(
     values |= {"others": None if inventory.processes is None else others, "read_at": now}
     Gpu.objects.update_or_create(host=host, uuid=card.uuid, defaults=values)
     history.keep(host.pk, card, at=now)
+
+
+def note_has_gpu(host: Host) -> None:
+    """Write down `has_gpu` by what stands in the row now.
+
+    Facts and cards come from two threads, each of which has read the row before the other wrote.
+    """
+    with transaction.atomic():
+        now = Host.objects.select_for_update().filter(pk=host.pk).first()
+        if now is not None:
+            host.has_gpu = has_gpu(now)
+            Host.objects.filter(pk=host.pk).update(has_gpu=host.has_gpu)
 
 
 def has_gpu(host: Host) -> bool | None:

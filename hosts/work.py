@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from hosts.gpus import has_gpu
+from hosts.gpus import note_has_gpu
 from hosts.models import Host
 from hosts.registry_logins import credentials_of
 from hosts.remote_links import door_to, link_of
@@ -65,7 +65,6 @@ def probe(host: Host) -> Host:
     host.last_checked_at = now
     if found.facts is not None:
         host.facts, host.seen_at = found.facts, now
-        host.has_gpu = has_gpu(host)
     host.save(
         update_fields=[
             "is_available",
@@ -73,12 +72,13 @@ def probe(host: Host) -> Host:
             "state_text",
             "advice",
             "facts",
-            "has_gpu",
             "seen_at",
             "last_checked_at",
             "updated_at",
         ]
     )
+    if found.facts is not None:
+        note_has_gpu(host)
     text = f"{host}: {host.state_text or host.get_state_display()}"
     changed = before != (host.state, host.state_text)
     if changed:

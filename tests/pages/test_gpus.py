@@ -108,6 +108,20 @@ def test_a_page_tells_its_socket_which_charts_it_has(viewer: Client) -> None:
     assert f"/ws/hosts/{host.pk}/?cards={cards}" in text_of(viewer, f"/hosts/{host.pk}/")
 
 
+@pytest.mark.django_db
+def test_cards_and_facts_that_come_at_once_are_both_counted() -> None:
+    """The thread that reads cards has its row from before the facts were there."""
+    facing = make_host(host_type=Host.Type.DOCKER_LOCAL)
+    reading = Host.objects.get(pk=facing.pk)
+    card = CardReading(A, name="RTX 4090", memory_total=2**30)
+    facing.facts = {"has_gpu_runtime": True}
+    facing.save(update_fields=["facts"])
+
+    write_gpus(reading, Inventory((card,), ()), {}, names={})
+
+    assert Host.objects.get(pk=facing.pk).has_gpu is True
+
+
 class TestSettings:
     def test_an_operator_chooses_a_card(self, operator: Client) -> None:
         engine = make_engine()
