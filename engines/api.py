@@ -12,10 +12,12 @@ from pydantic import Field
 from accounts.models import User
 from accounts.refused import Refused
 from accounts.rest import Said, Shape, Text, TypeName, VariantId, Wish, bytes_of, endpoint, person
+from accounts.roles import require_host
 from engines import enabling, preferences, services
 from engines.api_naming import engine_of, require_type, typed_engine
 from jobs.api_answers import JobAnswer, answered, joined
 from jobs.models import Job
+from jobs.when_away import KEY, WAIT, chosen
 
 router = Router(tags=["engines"], by_alias=True)
 OPERATOR = User.Role.OPERATOR
@@ -136,8 +138,20 @@ def start(
     wish: StartWish | None = None,
     wait: bool = True,
 ) -> HttpResponseBase:
-    """Answers when it can be used; with `wait=false` at once."""
+    """Answers when it can be used; with `wait=false` at once.
+
+    Who waits is told at once that the host is away, unless `whenAway=wait` was chosen.
+    """
     engine = typed_engine(engine_type, variant_id)
+    require_host(person(request), engine.host_id)
+    if wait and engine.host.is_away and not engine.is_running and chosen() != {KEY: WAIT}:
+        raise Refused(
+            "ENGINE_START_FAILED",
+            f"{engine.host} cannot be reached now. Send whenAway=wait to start {engine} when it is "
+            "back.",
+            status=500,
+            error=f"[ENGINE_HOST_UNAVAILABLE]host:{engine.host.host_id}",
+        )
     model = (wish.model_name if wish else None) or ""
     try:
         ask = partial(services.start_engine, engine, user=person(request), model=model)

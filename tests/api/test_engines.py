@@ -21,7 +21,7 @@ from hosts.runners.fake import FakeHost, FakeRunner
 from hosts.runners.registry import RUNNERS
 from jobs.models import Job
 from tests.api.conftest import Program, program_of
-from tests.engines.factories import make_engine, make_host, variant_of
+from tests.engines.factories import make_away, make_engine, make_host, variant_of
 from tests.engines.speaking import SpeakingEngine, speaking_engine
 from tests.pages.factories import make_job, make_user
 
@@ -505,3 +505,17 @@ def test_a_process_has_no_image_to_be_pulled(program: Program) -> None:
         pulled = program.post(f"/api/engines/{path}")
         assert pulled.status_code == 400
         assert pulled.json()["detail"] == "[NOT_DOCKER_VARIANT]variantId:tiny:local"
+
+
+def test_who_waits_for_a_start_is_told_that_the_host_is_away(program: Program) -> None:
+    engine = make_engine(host=make_away(), name="far")
+    path = f"/api/engines/tts/{engine.address}/start"
+
+    told = program.post(path)
+
+    assert told.status_code == 500
+    inner = f"[ENGINE_HOST_UNAVAILABLE]host:{engine.host.host_id}"
+    assert told.json()["detail"] == f"[ENGINE_START_FAILED]error:{inner}"
+    assert not Job.objects.exists()
+    later = program.post(f"{path}?wait=false")
+    assert (later.status_code, later.json()["job"]["status"]) == (202, "queued")
