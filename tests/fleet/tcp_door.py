@@ -1,4 +1,4 @@
-"""A port that leads to a daemon's socket: a Docker of which abm knows its API and nothing else."""
+"""A port that leads to a daemon's socket, or to another port: all that abm knows of a machine."""
 
 from __future__ import annotations
 
@@ -13,24 +13,31 @@ from pathlib import Path
 CHUNK_BYTES = 2**16
 
 
+Far = Path | tuple[str, int]
+"""A socket by its path, or an address with its port."""
+
+
 @contextlib.contextmanager
-def tcp_door(path: Path, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+def tcp_door(
+    far: Far, tls: ssl.SSLContext | None = None, *, address: str = "127.0.0.1"
+) -> Iterator[str]:
     """The address to be told as DOCKER_HOST."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
-        threading.Thread(target=_accept, args=(listening, path, tls), daemon=True).start()
-        yield f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+    with socket.create_server((address, 0), backlog=64) as listening:
+        threading.Thread(target=_accept, args=(listening, far, tls), daemon=True).start()
+        yield f"tcp://{address}:{listening.getsockname()[1]}"
 
 
-def _accept(listening: socket.socket, path: Path, tls: ssl.SSLContext | None) -> None:
+def _accept(listening: socket.socket, far: Far, tls: ssl.SSLContext | None) -> None:
     with contextlib.suppress(OSError):  # the test is over
         while True:
             near = listening.accept()[0]
-            threading.Thread(target=_serve, args=(near, path, tls), daemon=True).start()
+            threading.Thread(target=_serve, args=(near, far, tls), daemon=True).start()
 
 
-def _serve(plain: socket.socket, path: Path, tls: ssl.SSLContext | None) -> None:
-    with contextlib.suppress(OSError), plain, socket.socket(socket.AF_UNIX) as far:
-        far.connect(str(path))
+def _serve(plain: socket.socket, place: Far, tls: ssl.SSLContext | None) -> None:
+    family = socket.AF_UNIX if isinstance(place, Path) else socket.AF_INET
+    with contextlib.suppress(OSError), plain, socket.socket(family) as far:
+        far.connect(str(place) if isinstance(place, Path) else place)
         near = tls.wrap_socket(plain, server_side=True) if tls else plain
         with near:
             _carry(near, far)

@@ -18,13 +18,15 @@ FOLDER = Path(__file__).parent.relative_to(ROOT)
 
 
 def failed_files(root: Path) -> list[str]:
-    """As pytest wrote them down: those of this folder, each once."""
+    """As pytest wrote them down: those of this folder that are still there, each once."""
     try:
         failed = json.loads((root / LAST_FAILED).read_text())
     except FileNotFoundError:
         return []
     files = {name.split("::")[0] for name in failed}
-    return sorted(file for file in files if FOLDER in Path(file).parents)
+    return sorted(
+        file for file in files if FOLDER in Path(file).parents and (root / file).is_file()
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
@@ -24,13 +25,26 @@ def wait_for_docker(page: Page) -> None:
     expect(page.locator(".head-state .state-word")).to_have_text(re.compile("Available|Degraded"))
 
 
-def install_tone(page: Page) -> None:
+def add_host(page: Page, name: str, url: str, *, paste: Callable[[str], object]) -> None:
+    """A host by SSH, in the three steps; `paste` types abm's command over there."""
+    page.goto("/hosts/add/")
+    page.locator("#add-name").fill(name)
+    page.locator("#add-url").fill(url)
+    page.get_by_role("button", name="Next").click()
+    paste(page.locator("pre", has_text="sh <<").first.inner_text())
+    page.get_by_role("button", name="I have pasted it: check").click()
+    page.locator("#accept-1").click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".head-state .state-word")).to_have_text(re.compile("Available|Degraded"))
+
+
+def install(page: Page, name: str, *, host: str = "Docker on this machine") -> None:
     """From the catalog's card to the end of the job."""
     page.goto("/catalog/")
-    card = page.locator("article", has=page.get_by_role("link", name="Tone", exact=True))
+    card = page.locator("article", has=page.get_by_role("link", name=name, exact=True))
     card.get_by_role("link", name="Install").click()
     dialog = page.locator("#dialog")
-    expect(dialog).to_contain_text("Docker on this machine")
+    dialog.get_by_role("radio", name=host).check()
     dialog.get_by_role("button", name="Install").click()
     page.wait_for_url(re.compile("/jobs/"))
     expect(page.locator(".head-state .state-word")).to_have_text("Done", timeout=LONG)
@@ -43,7 +57,7 @@ def speak(page: Page) -> None:
     expect(page.locator(".trial canvas").first).to_be_visible()
 
 
-def open_tab(page: Page, tab: str) -> None:
+def open_tab(page: Page, tab: str, *, engine: str = "Tone") -> None:
     page.goto("/engines/")
-    page.get_by_role("link", name="Tone", exact=True).click()
+    page.get_by_role("link", name=engine, exact=True).click()
     page.locator("nav.tabs").get_by_role("link", name=tab, exact=True).click()

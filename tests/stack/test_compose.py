@@ -17,15 +17,18 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from lab.fleet import Lab
-from lab.own import OwnDaemon
+from lab.own import OwnDaemon, own_remote
+from lab.room import USER
 from tests.abm.apart import wait_until
 from tests.browser.server import ROOT
+from tests.fleet.tcp_door import tcp_door
 from tests.stack.stack import IMAGE, Stack
 from tests.stack.steps import (
     ADMIN,
     LONG,
     PASSWORD,
-    install_tone,
+    add_host,
+    install,
     open_tab,
     sign_in,
     speak,
@@ -110,7 +113,7 @@ def test_a_newcomer_makes_the_first_admin_by_the_link_in_the_log(stack: Stack, p
 
 
 def test_an_engine_is_installed_started_and_heard(stack: Stack, page: Page) -> None:
-    install_tone(page)
+    install(page, "Tone")
 
     speak(page)
 
@@ -134,6 +137,25 @@ def test_its_container_is_in_the_private_network_alone(stack: Stack, own: OwnDae
         networks = engine.attrs["NetworkSettings"]["Networks"]
 
     assert set(networks) == {"abm-engines"}
+
+
+def test_a_host_by_ssh_is_added_and_an_engine_is_heard_there(
+    stack: Stack, page: Page, own: OwnDaemon, lab: Lab
+) -> None:
+    with (
+        own_remote(lab.place, has_card=True) as far,
+        tcp_door((far.remote.address, 22), address=own.daemon.address) as door,
+    ):
+        # Containers of the lab reach this machine and nothing beyond it.
+        url = f"ssh://{USER}@{door.removeprefix('tcp://')}"
+        add_host(page, "gpu-box", url, paste=far.say)
+        expect(page.locator(".gpus .gpu")).to_have_count(2, timeout=40_000)
+        install(page, "Needs a GPU", host="gpu-box")
+        speak(page)
+
+        open_tab(page, "Logs", engine="Needs a GPU")
+        expect(page.locator("[data-log-lines] > div").first).to_contain_text(re.compile(r"\w{3}"))
+        assert "abm.engine=needs-gpu" in far.say("docker ps --format '{{.Labels}}'")
 
 
 def test_an_upload_of_images_goes_on_after_web_was_killed(

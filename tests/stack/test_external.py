@@ -18,7 +18,7 @@ from tests.stack.stack import Stack
 from tests.stack.steps import (
     ADMIN,
     PASSWORD,
-    install_tone,
+    install,
     open_tab,
     sign_in,
     speak,
@@ -141,7 +141,7 @@ def test_the_cards_are_read_in_a_container_through_the_proxy(person: Page) -> No
 
 def test_an_engine_is_installed_started_and_heard_through_the_proxy(person: Page) -> None:
     wait_for_docker(person)
-    install_tone(person)
+    install(person, "Tone")
 
     speak(person)
 

@@ -23,7 +23,7 @@ class Upload:
             "Cookie": "; ".join(f"{key}={value}" for key, value in cookies.items()),
         }
         hosts = self._ask("GET", "/api/engine-hosts")["hosts"]
-        (host,) = (one["hostId"] for one in hosts if one["hostType"].startswith("docker"))
+        (host,) = (one["hostId"] for one in hosts if one["hostType"] == "docker:local")
         wish = {"hostId": host, "name": name, "size": size}
         begun = self._ask("POST", "/api/images/uploads", data=wish)
         self._path = f"/api/images/uploads/{begun['token']}"
