@@ -89,7 +89,7 @@ class Hub:
                 await self._begin()
             await self._catch_up()
             begun = Begun(self._last, [], None)
-            if after is not None and after < self._last:
+            if after is not None and after != self._last:
                 begun = await self._call(lambda: missed_since(after, self._last))
             self.subscribers.add(subscriber)
             if "engines" in subscriber.channels:
@@ -205,11 +205,15 @@ def read_after(last: int, moved: set[int], shares: dict[int, int]) -> tuple[list
 
 
 def missed_since(after: int, last: int) -> Begun:
-    """What came after the id `after` and up to `last`, or that it is too much or gone by now."""
+    """What came after the id `after` and up to `last`, or that it is too much or gone by now.
+
+    An id that never was is of a database that has been replaced: from a backup, most likely.
+    """
     events = Event.objects.filter(pk__gt=after, pk__lte=last)
     found = list(events.order_by("pk")[: MOST_REPLAYED + 1])
-    oldest = Event.objects.aggregate(oldest=Min("pk"))["oldest"] or 0
-    if len(found) > MOST_REPLAYED or after < oldest - 1:
+    ends = Event.objects.aggregate(oldest=Min("pk"), newest=Max("pk"))
+    is_known = (ends["oldest"] or 0) - 1 <= after <= (ends["newest"] or 0)
+    if len(found) > MOST_REPLAYED or not is_known:
         return Begun(last, [], max(0, last - after))
     return Begun(last, frames_of(found), None)
 

@@ -120,7 +120,7 @@ def curl_of(url: str, path: str, request: Mapping[str, Any]) -> str:
             "ttsSpeakerWav": "",
             "parameters": request.get("parameters") or {},
         }
-        tail = "-o speech.wav"
+        tail = "--fail -o speech.wav"
     elif path == "/segment":
         body, tail = dict(request), ""
     else:

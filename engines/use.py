@@ -91,7 +91,7 @@ def _curl(call: Call, url: str) -> str:
     else:
         body = shlex.quote(json.dumps(call.body, ensure_ascii=False))
         data = f"-H 'Content-Type: application/json' \\\n  -d {body}"
-    saves = f" -o {call.saves}" if call.saves else ""
+    saves = f" --fail -o {call.saves}" if call.saves else ""
     return f"curl {auth} {data} \\\n  {shlex.quote(url)}{saves}"
 
 

@@ -283,6 +283,16 @@ def test_only_the_last_frame_of_an_event_has_its_id() -> None:
     assert [frame.event for frame in again] == ["engine.stopped", "engine.error"]
 
 
+def test_who_knows_an_id_that_never_was_is_told_that_it_missed_something() -> None:
+    """As after a backup was restored: the numbers begin anew where that ended."""
+    change_state(make_engine(state=S.STOPPED), S.STARTING)
+
+    begun = missed_since(newest_id() + 40, newest_id())
+
+    assert begun.missed is not None
+    assert (begun.replay, begun.last) == ([], newest_id())
+
+
 def test_what_was_missed_comes_again_unless_it_is_too_much_or_gone() -> None:
     engine = make_engine(state=S.STOPPED)
     for state in (S.STARTING, S.RUNNING, S.STOPPING, S.STOPPED):
