@@ -84,7 +84,7 @@ test-stack: setup-dev
 # -s: the figures are worth seeing.
 soak: setup-dev
 	ABM_SOAK=1 $(PYTEST) -q -s -m "fleet or process" tests/fleet/test_faults_*.py tests/abm/test_faults*.py
-	ABM_SOAK=1 $(PYTEST) -q tests/api/test_made_up.py
+	ABM_SOAK=1 $(PYTEST) -q tests/api/test_made_up.py tests/hosts/test_pull_progress.py
 
 lab-up lab-down: lab-%: setup
 	@$(BIN)/python -m lab $*

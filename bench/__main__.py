@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from bench import api, docker, figures, pages, remote, stack, start
+from bench import api, compose, docker, figures, pages, remote, stack, start
 from bench.abm import Bench
 
 MEASURES = (
@@ -22,6 +22,7 @@ MEASURES = (
     *pages.MEASURES,
     *api.MEASURES,
     *stack.MEASURES,
+    *compose.MEASURES,
     *docker.MEASURES,
     *remote.MEASURES,
 )

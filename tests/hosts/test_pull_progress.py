@@ -8,6 +8,7 @@ after 5 MB, three times; in `layer_changed` a blob was altered in the registry's
 from __future__ import annotations
 
 import json
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ SIZES = {
     "fd05196d3e8a": 8395409,
 }
 MB = 10**6
+EXAMPLES = 3000 if os.environ.get("ABM_SOAK") == "1" else 100
+"""Pulls that are made up, for each thing that holds of all of them."""
 Stream = list[dict[str, Any]]
 
 
@@ -391,7 +394,7 @@ def pulls(draw: st.DrawFn) -> tuple[Stream, dict[str, int | None], list[str]]:
     return stream, sizes, claimed
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(pulls())
 def test_no_legal_stream_takes_the_bar_back_or_beyond_its_end(
     drawn: tuple[Stream, dict[str, int | None], list[str]],
@@ -400,7 +403,7 @@ def test_no_legal_stream_takes_the_bar_back_or_beyond_its_end(
     replayed(stream, PullLedger(sizes, claimed)).finish()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
