@@ -122,7 +122,8 @@ def test_a_daemon_that_ends_in_mid_start_fails_it_in_words(it: Ground, way: str)
     it.abm.until_docker(40)
     it.abm.until(lambda: not it.abm.rows("jobs_job", "finished_at IS NULL"), 40)
     it.abm.until(lambda: not is_truly_running(it, name), 20)
-    assert it.abm.state(name) in ("failed", "stopped")
+    # The container goes first, then the row hears of it.
+    it.abm.until(lambda: it.abm.state(name) in ("failed", "stopped"), 20)
 
 
 @pytest.mark.parametrize("way", ENDINGS)
