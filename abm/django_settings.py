@@ -44,7 +44,11 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "abm.context.running",
             ],
-            "builtins": ["abm.templatetags.show", "abm.templatetags.rights"],
+            "builtins": [
+                "abm.templatetags.show",
+                "abm.templatetags.rights",
+                "abm.templatetags.addresses",
+            ],
         },
     }
 ]
