@@ -257,6 +257,7 @@ class TestWhatGoesWrong:
             ended(steps)
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.engine  # it waits
     def test_a_silent_server_is_given_up(self, silent: str, tmp_path: Path) -> None:
         source = GitSource(f"{silent}/x.git")
         begun = time.monotonic()

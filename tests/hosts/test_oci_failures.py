@@ -84,6 +84,7 @@ def test_each_wrong_answer_has_its_own_sentence(
     assert words in error.message
 
 
+@pytest.mark.engine  # it waits
 @pytest.mark.parametrize(
     "told",
     [

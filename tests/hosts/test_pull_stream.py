@@ -118,6 +118,7 @@ def test_a_login_travels_in_its_header_alone(start: Start) -> None:
     assert sent == {"username": "ann", "password": "s3cret"}
 
 
+@pytest.mark.engine  # it waits
 @pytest.mark.parametrize("silent_after", [-1, 10], ids=["before the head", "in mid-pull"])
 def test_a_silent_pull_gives_a_word_every_second(start: Start, silent_after: int) -> None:
     replay = start(stream=recorded("cold"), silent_after=silent_after)
@@ -218,6 +219,7 @@ def test_no_thread_is_left_behind(start: Start) -> None:
     assert after == before
 
 
+@pytest.mark.engine  # it waits
 def test_a_long_silence_is_said_once_with_the_way_out(start: Start) -> None:
     replay, token = start(stream=recorded("cold"), silent_after=10), CancelToken()
     said: list[str] = []
