@@ -13,6 +13,7 @@ from pathlib import Path
 
 import docker
 import psutil
+from django.conf import settings
 
 from bench.abm import Bench
 from bench.docker import job_seconds, seconds_of
@@ -49,6 +50,8 @@ def measure_remote(bench: Bench) -> list[Row]:
     except LabError:
         print(f"left out: {NOT_UP}", file=sys.stderr)
         return []
+    if not settings.configured:
+        settings.configure()  # a link's threads close connections to the database: here are none
     rows = []
     with (
         tempfile.TemporaryDirectory(prefix="abm-bench-") as folder,
