@@ -15,15 +15,13 @@ class CatalogConsumer(ListConsumer):
     """The list of cards and the line of sources, drawn anew when one of them changes."""
 
     topics: ClassVar[tuple[str, ...]] = ("catalog", "engines")
+    filters: ClassVar[Any] = CatalogFilter
     filter: CatalogFilter
 
     async def connect(self) -> None:
         await super().connect()
         if hasattr(self, "wanted"):
             self.want("sources", render_sources)
-
-    def read_filter(self, query: dict[str, str]) -> CatalogFilter:
-        return CatalogFilter.read(query)
 
     async def catalog_changed(self, message: dict[str, Any]) -> None:
         self.want("list", self.render_list)

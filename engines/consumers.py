@@ -33,10 +33,8 @@ class EnginesConsumer(ListConsumer):
     """The list: rows change in place; the list is drawn anew when one comes or goes."""
 
     topics: ClassVar[tuple[str, ...]] = ("engines", "hosts")
+    filters: ClassVar[Any] = EngineFilter
     filter: EngineFilter
-
-    def read_filter(self, query: dict[str, str]) -> EngineFilter:
-        return EngineFilter.read(query)
 
     async def engine_changed(self, message: dict[str, Any]) -> None:
         pk = int(message["pk"])

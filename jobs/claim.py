@@ -69,7 +69,7 @@ def _must_wait(job: Job) -> bool:
     if not reason:
         return False
     if job.waiting_for != reason:
-        Job.objects.filter(pk=job.pk).update(waiting_for=reason)
+        Job.objects.filter(pk=job.pk, status=Job.Status.QUEUED).update(waiting_for=reason)
         announce("jobs", "job.changed", pk=job.pk)
     return True
 

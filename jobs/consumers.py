@@ -141,12 +141,16 @@ class ListConsumer(LiveConsumer):
     that comes late would bring back what people have left.
     """
 
+    filters: ClassVar[Any]
+    """The filter's class: its `read` takes what people chose."""
+    render_list: Callable[[User], str]
+    """The list, narrowed by `filter`."""
     rows: set[int] | None = None
     """What was drawn last."""
 
     async def heard_topics(self) -> set[str]:
         query = self.scope.get("query_string", b"").decode("ascii", "replace")
-        self.filter = self.read_filter(QueryDict(query).dict())
+        self.filter = self.filters.read(QueryDict(query).dict())
         return await super().heard_topics()
 
     async def connect(self) -> None:
@@ -155,26 +159,16 @@ class ListConsumer(LiveConsumer):
             self.want("list", self.render_list)
 
     def narrow(self, query: dict[str, str]) -> None:
-        if (wanted := self.read_filter(query)) != self.filter:
+        if (wanted := self.filters.read(query)) != self.filter:
             self.filter = wanted
             self.want("list", self.render_list)
-
-    def read_filter(self, query: dict[str, str]) -> Any:
-        """What of the list is wanted."""
-        raise NotImplementedError
-
-    def render_list(self, user: User) -> str:
-        """The list, narrowed by `filter`."""
-        raise NotImplementedError
 
 
 class JobsConsumer(ListConsumer):
     """The list of jobs: bars move in place; the list is drawn anew when a job comes or ends."""
 
+    filters: ClassVar[Any] = JobFilter
     filter: JobFilter
-
-    def read_filter(self, query: dict[str, str]) -> JobFilter:
-        return JobFilter.read(query)
 
     async def job_changed(self, message: dict[str, Any]) -> None:
         await super().job_changed(message)

@@ -51,7 +51,8 @@ def url(parser: Parser, token: Token) -> URLNode:
 def _namespace(context: Context) -> str | None:
     request: Any = getattr(context, "request", None)
     if hasattr(request, "current_app"):
-        return str(request.current_app)
+        chosen: str | None = request.current_app
+        return chosen
     return getattr(getattr(request, "resolver_match", None), "namespace", None)
 
 

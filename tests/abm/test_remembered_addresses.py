@@ -51,4 +51,13 @@ def test_the_pages_own_namespace_counts(rf: RequestFactory) -> None:
     request: HttpRequest = rf.get("/")
     request.current_app = "jobs"  # type: ignore[attr-defined]
 
-    assert Template("{% url 'jobs:job' 3 %}").render(RequestContext(request)) == "/jobs/3/"
+    page = Template("{% url 'jobs:job' 3 %}")
+    assert page.render(RequestContext(request)) == "/jobs/3/"
+    addresses._escaped.cache_clear()
+    request.current_app = None  # type: ignore[attr-defined]
+    assert page.render(RequestContext(request)) == "/jobs/3/"
+    assert addresses._escaped.cache_info().currsize == 1
+    del request.current_app  # type: ignore[attr-defined]
+    # None was chosen and nobody's namespace is the same.
+    assert page.render(RequestContext(request)) == "/jobs/3/"
+    assert addresses._escaped.cache_info().currsize == 1
