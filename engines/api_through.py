@@ -31,6 +31,7 @@ from engines.client import (
 from engines.idle import begin_use, end_use
 from engines.links.way import reached
 from engines.models import Engine
+from engines.state import require_running
 from jobs.waiting import answer_later
 
 router = Router(tags=["use"], by_alias=True)
@@ -125,13 +126,7 @@ def _streamed(response: httpx.Response) -> StreamingHttpResponse:
 def _through(request: HttpRequest, variant_id: str, operation: str) -> HttpResponseBase:
     engine = engine_of(variant_id)
     require_role(person(request), User.Role.OPERATOR, host=engine.host_id)
-    if not engine.is_running:
-        raise Refused(
-            "ENGINE_NOT_RUNNING",
-            f"{engine} is {engine.get_state_display().lower()}. Start it, then try again.",
-            status=409,
-            variantId=engine.address,
-        )
+    require_running(engine, variantId=engine.address)
     query = request.META.get("QUERY_STRING", "")
     passing = Passing(
         engine,

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.refused import Refused
 from engines.models import Engine
 from engines.noting import named
 from jobs.database import insist
@@ -96,3 +97,16 @@ def look_again(engine: Engine) -> None:
     """
     row = Engine.objects.select_for_update().filter(pk=engine.pk)
     engine.state = row.values_list("state", flat=True).first() or engine.state
+
+
+def require_running(engine: Engine, /, **params: Any) -> None:
+    """Raises Refused ENGINE_NOT_RUNNING, with the way out of the state that it is in."""
+    if engine.is_running:
+        return
+    way = "Wait until it runs" if engine.is_alive else "Start it"
+    raise Refused(
+        "ENGINE_NOT_RUNNING",
+        f"{engine} is {engine.get_state_display().lower()}. {way}, then try again.",
+        status=409,
+        **params,
+    )

@@ -31,6 +31,7 @@ from engines.links.way import reached
 from engines.models import Engine
 from engines.schema import validated_parameters
 from engines.sound import NotWav, read_wav
+from engines.state import require_running
 
 DEFAULT_TEXT_LIMIT = 10_000
 
@@ -79,12 +80,7 @@ def to_be_tried() -> QuerySet[Engine]:
 
 def _require_running(engine: Engine, user: User) -> None:
     require_role(user, User.Role.OPERATOR, host=engine.host_id)
-    if not engine.is_running:
-        raise Refused(
-            "ENGINE_NOT_RUNNING",
-            f"{engine} is {engine.get_state_display().lower()}. Start it, then try again.",
-            engine=engine.pk,
-        )
+    require_running(engine, engine=engine.pk)
 
 
 def _checked_text(engine: Engine, text: str) -> str:

@@ -11,9 +11,11 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
+from accounts.refused import Refused
 from accounts.services import remove_user
 from engines import trial_results, trials
 from engines.models import Engine, Trial
+from engines.state import require_running
 from tests.engines.factories import make_engine
 from tests.engines.speaking import silence, speaking_engine
 from tests.pages.factories import make_user
@@ -123,3 +125,18 @@ def test_a_recording_stays_when_its_row_is_not_deleted_after_all(
         transaction.set_rollback(True)
 
     assert recordings() == {stays.audio}
+
+
+@pytest.mark.parametrize(
+    ("state", "way"),
+    [
+        ("starting", "Wait until it runs"),
+        ("loading", "Wait until it runs"),
+        ("stopped", "Start it"),
+    ],
+)
+def test_who_cannot_try_it_yet_is_told_what_to_do(state: str, way: str) -> None:
+    engine = make_engine(state=Engine.State(state), name="voice")
+
+    with pytest.raises(Refused, match=f"is {state}. {way}, then try again."):
+        require_running(engine)
